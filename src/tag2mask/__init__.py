@@ -1,0 +1,5 @@
+"""Segment images from image-level tags alone."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

@@ -1,0 +1,66 @@
+"""The contract a method fulfils.
+
+One loop trains everything: it asks for named, weighted losses, adds them up, and steps the
+optimizers together. Second views, memory banks (buffers, so they are checkpointed), decoders
+with an optimizer of their own and warm-ups (they read `progress`) all fit inside `losses`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from tag2mask.types import Cue, MaskBatch, TagBatch
+
+Scalar = Float[Tensor, ""]
+Batch = TypeVar("Batch", TagBatch, MaskBatch)
+
+
+class Trainable(nn.Module, ABC, Generic[Batch]):
+    """Something the training loop can train."""
+
+    @abstractmethod
+    def losses(self, batch: Batch, progress: float) -> dict[str, Scalar]:
+        """Weighted, named terms; their sum is the objective.
+
+        Args:
+            progress: how much of the training is done, 0 at the first step, below 1 at the last.
+        """
+
+    @abstractmethod
+    def optimizers(self) -> Sequence[Optimizer]:
+        """Optimizers that together own every trainable parameter exactly once.
+
+        The loop steps them together and scales each group's learning rate by the schedule.
+        """
+
+
+class Method(Trainable[TagBatch], ABC):
+    """A way from tags to maps."""
+
+    needs: ClassVar[frozenset[Cue]] = frozenset()
+
+    @abstractmethod
+    def localize(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """Non-negative evidence for every class at every cell.
+
+        Args:
+            images: RGB on 0 … 255.
+        """
+
+
+class SingleStage(Method, ABC):
+    """A method that segments by itself; no second network is needed."""
+
+    @abstractmethod
+    def segment(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B L H W"]:
+        """Logits for every label at every pixel.
+
+        Args:
+            images: RGB on 0 … 255.
+        """

@@ -1,0 +1,121 @@
+"""The nouns that travel between stages, and the one convention about labels.
+
+Maps have no background channel. A label is a small integer: 0 is background, 1 … C are the
+classes in the order of the class list, 255 is unknown. Channel `c` of a tag vector or of a map
+over all classes belongs to label `c + 1`.
+
+Axis letters: `B` images, `C` foreground classes, `L = C + 1` labels, `K` classes of one image,
+`H W` pixels, `h w` cells, `N` flattened cells, `D` feature channels, `S` regions, `M` bank
+entries. Sizes are always (H, W).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import torch
+from jaxtyping import Bool, Float, Int64, UInt8
+from torch import Tensor
+
+BACKGROUND: Final = 0
+UNKNOWN: Final = 255
+MAX_CLASSES: Final = 254  # labels 1 … 254 fit between background and unknown in a byte
+
+Size = tuple[int, int]
+
+
+class Cue(StrEnum):
+    """What a method may ask for beside photograph and tags."""
+
+    SUPERPIXELS = "superpixels"
+    SALIENCY = "saliency"
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedImage:
+    """A photograph and what is in it: all that training may ever see."""
+
+    id: str
+    image: UInt8[Tensor, "3 H W"]
+    tags: Bool[Tensor, "C"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedImage:
+    """What a person drew; evaluation only."""
+
+    id: str
+    truth: UInt8[Tensor, "H W"]
+
+
+@dataclass(frozen=True, slots=True)
+class TagBatch:
+    """Photographs as a network takes them, with their tags.
+
+    `images` are RGB on 0 … 255 in floating point; each backbone normalises for itself.
+    """
+
+    ids: tuple[str, ...]
+    images: Float[Tensor, "B 3 H W"]
+    tags: Bool[Tensor, "B C"]
+    cues: Mapping[Cue, Tensor] = field(default_factory=dict)
+
+    def to(self, device: torch.device) -> TagBatch:
+        """The same batch on another device."""
+        cues = {cue: tensor.to(device) for cue, tensor in self.cues.items()}
+        return TagBatch(self.ids, self.images.to(device), self.tags.to(device), cues)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskBatch:
+    """Photographs with a decision per pixel, for teaching a segmentation network."""
+
+    ids: tuple[str, ...]
+    images: Float[Tensor, "B 3 H W"]
+    labels: Int64[Tensor, "B H W"]
+
+    def to(self, device: torch.device) -> MaskBatch:
+        """The same batch on another device."""
+        return MaskBatch(self.ids, self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True, slots=True)
+class CamSet:
+    """Where the classes of one photograph are, as continuous evidence.
+
+    Attributes:
+        classes: labels (1 … C) of the K maps, ascending; the photograph's tags, nothing else.
+        maps: evidence in [0, 1] on a grid of h × w cells that covers the whole photograph.
+        size: (H, W) of the photograph.
+    """
+
+    id: str
+    classes: Int64[Tensor, "K"]
+    maps: Float[Tensor, "K h w"]
+    size: Size
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoMask:
+    """A decision for every pixel of one photograph: 0, 1 … C, or 255 unknown."""
+
+    id: str
+    labels: UInt8[Tensor, "H W"]
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Pixel counts, rows truth, columns decision; adds up over images and shards."""
+
+    counts: Int64[Tensor, "L L"]
+
+    def __add__(self, other: Confusion) -> Confusion:
+        return Confusion(self.counts + other.counts)
+
+    @staticmethod
+    def zeros(labels: int) -> Confusion:
+        """An empty count for `labels` labels (background counted)."""
+        return Confusion(torch.zeros(labels, labels, dtype=torch.int64))
