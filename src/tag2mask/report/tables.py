@@ -1,0 +1,97 @@
+"""Scores as tables on the terminal, all in percent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tag2mask.report.numbers import NO_TRUTH, ORACLE, Scores, level, mean, percent, stages
+
+COLUMNS = ("mIoU", "prec.", "recall", "over", "under", "bound.", "level")
+
+
+def scores_table(scores: Scores) -> RenderableType:
+    """One run: a table per split with a row per stage, then the IoU of every class.
+
+    The best level that truth allows stands in a row of its own, labelled as oracle.
+    """
+    splits = list(dict.fromkeys(split for split, _, _ in stages(scores)))
+    if not splits:
+        return Text(NO_TRUTH)
+    return Group(*(_split_table(scores, split) for split in splits), _class_table(scores))
+
+
+def compare_table(runs: Mapping[str, Scores]) -> RenderableType:
+    """Several runs: a row per run, a column of mIoU per split and stage.
+
+    The best number of a column is bold. Runs that saw more than tags say so.
+
+    Args:
+        runs: scores by the run's name.
+    """
+    found = {
+        run: {(split, stage): score["miou"] for split, stage, score in stages(scores)}
+        for run, scores in runs.items()
+    }
+    columns = list(dict.fromkeys(column for row in found.values() for column in row))
+    if not columns:
+        return Text(NO_TRUTH)
+    table = _table("mIoU in percent", ["run"], [f"{split}\n{stage}" for split, stage in columns])
+    table.add_column("supervision", overflow="fold")
+    best = {
+        column: max(row[column] for row in found.values() if column in row) for column in columns
+    }
+    for run, row in found.items():
+        cells = [
+            Text(percent(row.get(column)), "bold" if row.get(column) == best[column] else "")
+            for column in columns
+        ]
+        table.add_row(Text(run), *cells, Text(", ".join(runs[run].get("supervision", ()))))
+    return table
+
+
+def _split_table(scores: Scores, split: str) -> Table:
+    rows = [(stage, score) for name, stage, score in stages(scores) if name == split]
+    images = max(score["images"] for _, score in rows)
+    table = _table(f"{split}, {images} images, in percent", ["stage"], COLUMNS)
+    for stage, score in rows:
+        table.add_row(
+            Text(stage),
+            Text(percent(score["miou"]), "bold"),
+            percent(mean(score["precision"])),
+            percent(mean(score["recall"])),
+            percent(score["over_activation"]),
+            percent(score["under_activation"]),
+            percent(score["boundary_iou"]),
+            level(score),
+        )
+        best = score.get("oracle")
+        if best is not None:
+            empty = ["" for _ in COLUMNS[1:-1]]
+            cells = [ORACLE, percent(best["miou"]), *empty, f"{best['level']:.2f}"]
+            table.add_row(*cells, style="dim italic")
+    return table
+
+
+def _class_table(scores: Scores) -> Table:
+    rows = list(stages(scores))
+    table = _table("IoU per class", ["class"], [f"{split}\n{stage}" for split, stage, _ in rows])
+    for name in dict.fromkeys(name for _, _, score in rows for name in score["iou"]):
+        table.add_row(Text(name), *(percent(score["iou"].get(name)) for _, _, score in rows))
+    return table
+
+
+def _table(title: str, names: Sequence[str], numbers: Sequence[str]) -> Table:
+    table = Table(
+        title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
+        pad_edge=False, collapse_padding=True,
+    )  # fmt: skip
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for number in numbers:
+        table.add_column(Text(number), justify="right", no_wrap=False)
+    return table

@@ -1,0 +1,97 @@
+import copy
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from tag2mask.report.tables import compare_table, scores_table
+
+MAPS = {
+    "miou": 0.5512,
+    "iou": {"background": 0.8, "cat [bold]": 0.3024, "dog": None},
+    "precision": {"background": 0.9, "cat [bold]": 0.5, "dog": None},
+    "recall": {"background": 0.85, "cat [bold]": 0.45, "dog": None},
+    "over_activation": 0.2149,
+    "under_activation": 0.1312,
+    "boundary_iou": None,
+    "pixel_accuracy": 0.9,
+    "images": 40,
+    "level": 0.35,
+    "level_source": "blind",
+    "oracle": {"miou": 0.5931, "level": 0.42},
+    "curve": {"levels": [0.0, 0.35, 0.42, 1.0], "miou": [0.1, 0.5512, 0.5931, 0.2]},
+}
+NETWORK = {
+    **MAPS,
+    "miou": 0.6666,
+    "level": None,
+    "level_source": None,
+    "oracle": None,
+    "curve": None,
+}
+SCORES: dict[str, Any] = {
+    "classes": ["cat [bold]", "dog"],
+    "supervision": ["tags"],
+    "splits": {"train": {"maps": MAPS, "network": NETWORK}, "test": {"network": NETWORK}},
+}
+
+
+def text(table: RenderableType, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(table)
+    printed = console.file
+    assert isinstance(printed, io.StringIO)
+    return printed.getvalue()
+
+
+def row(printed: str, name: str) -> list[str]:
+    return next(line for line in printed.splitlines() if line.strip().startswith(name)).split()
+
+
+def test_scores_are_percent_with_one_decimal() -> None:
+    printed = text(scores_table(SCORES))
+    assert row(printed, "maps") == [
+        "maps",
+        "55.1",
+        "70.0",
+        "65.0",
+        "21.5",
+        "13.1",
+        "–",
+        "0.35",
+        "blind",
+    ]
+    assert "train, 40 images" in printed
+    assert "test, 40 images" in printed
+
+
+def test_the_oracle_says_that_it_uses_truth() -> None:
+    printed = text(scores_table(SCORES))
+    assert row(printed, "oracle")[-2:] == ["59.3", "0.42"]
+    assert printed.count("oracle (uses truth)") == 1
+
+
+def test_class_names_are_printed_as_they_are() -> None:
+    printed = text(scores_table(SCORES))
+    assert row(printed, "cat [bold]") == ["cat", "[bold]", "30.2", "30.2", "30.2"]
+    assert row(printed, "dog") == ["dog", "–", "–", "–"]
+
+
+@pytest.mark.parametrize("scores", [{}, {"splits": {}}, {"splits": {"train": {}}}])
+def test_without_truth_a_sentence_stands_instead(scores: dict[str, Any]) -> None:
+    assert text(scores_table(scores)).strip() == "No truth was given, so nothing is scored."
+    assert (
+        text(compare_table({"mine": scores})).strip() == "No truth was given, so nothing is scored."
+    )
+
+
+def test_comparing_puts_runs_in_rows_and_keeps_what_is_missing_apart() -> None:
+    upper = copy.deepcopy(SCORES)
+    del upper["splits"]["train"]
+    upper["splits"]["test"]["network"]["miou"] = 0.712
+    upper["supervision"] = ["masks"]
+    printed = text(compare_table({"cam [x]": SCORES, "upper": upper, "bare": {}}))
+    assert row(printed, "cam [x]") == ["cam", "[x]", "55.1", "66.7", "66.7", "tags"]
+    assert row(printed, "upper") == ["upper", "–", "–", "71.2", "masks"]
+    assert row(printed, "bare") == ["bare", "–", "–", "–"]
