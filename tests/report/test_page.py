@@ -148,6 +148,15 @@ def test_without_truth_and_without_network_the_page_says_so(tmp_path: Path) -> N
     assert [tag for tag, _ in reader.elements].count("svg") == 0
 
 
+def test_what_one_photograph_lacks_is_said_so_that_columns_stay_aligned(tmp_path: Path) -> None:
+    full, bare = item("one", "cat"), replace(item("two", "cat"), truth=None, maps=())
+    gallery = tuple(replace(shown, pseudo=None) for shown in (full, bare))
+    texts = Reader(written(content(gallery=gallery), tmp_path)).texts
+    assert texts.count("no truth") == texts.count("no maps") == 1
+    assert "pseudo mask" not in texts
+    assert "no pseudo mask" not in texts
+
+
 def test_an_empty_gallery_is_still_a_page(tmp_path: Path) -> None:
     assert "Photograph by photograph" in Reader(written(content(gallery=()), tmp_path)).texts
 

@@ -17,6 +17,7 @@ from tag2mask.report.overlay import encode, heat, overlay, thumbnail, thumbnail_
 from tag2mask.storage import voc_palette, write_bytes
 
 SIDE: Final = 224  # pixels of a picture's longer side in the page
+DECISIONS: Final = ("pseudo mask", "network", "truth")
 MAPS: Final = 4  # strongest maps shown of one photograph
 
 
@@ -85,7 +86,7 @@ def write_page(content: PageContent, path: Path) -> None:
         splits=_splits(content.scores),
         curves=_curves(content),
         legend=_legend(content.classes),
-        cards=[_card(item, content.classes) for item in content.gallery],
+        cards=_cards(content),
     )
     write_bytes(path, page.encode("utf-8", errors="replace"))
 
@@ -115,11 +116,22 @@ def _legend(classes: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-def _card(item: GalleryItem, classes: Sequence[str]) -> dict[str, Any]:
+def _cards(content: PageContent) -> list[dict[str, Any]]:
+    """The gallery's rows; a decision that no photograph has gets no column."""
+    rows = [_decisions(item) for item in content.gallery]
+    shown = [name for name in DECISIONS if any(row[name] is not None for row in rows)]
+    return [_card(item, content.classes, shown) for item in content.gallery]
+
+
+def _decisions(item: GalleryItem) -> dict[str, UInt8[Tensor, "H W"] | None]:
+    return dict(zip(DECISIONS, (item.pseudo, item.network, item.truth), strict=True))
+
+
+def _card(item: GalleryItem, classes: Sequence[str], shown: Sequence[str]) -> dict[str, Any]:
     """One photograph's row in the gallery, its pictures encoded."""
     image = thumbnail(item.image, SIDE)
     strongest = sorted(item.maps, key=lambda entry: -float(entry[1].float().mean()))
-    decisions = (("pseudo mask", item.pseudo), ("network", item.network), ("truth", item.truth))
+    decisions = [(name, _decisions(item)[name]) for name in shown]
     return {
         "id": item.id,
         "note": item.note,
@@ -128,8 +140,12 @@ def _card(item: GalleryItem, classes: Sequence[str]) -> dict[str, Any]:
         "maps": [(name, encode(heat(image, evidence))) for name, evidence in strongest[:MAPS]],
         "more": len(strongest[MAPS:]),
         "decisions": [
-            (name, encode(overlay(image, thumbnail_labels(labels, SIDE))))
+            (
+                name,
+                labels
+                if labels is None
+                else encode(overlay(image, thumbnail_labels(labels, SIDE))),
+            )
             for name, labels in decisions
-            if labels is not None
         ],
     }
