@@ -277,8 +277,8 @@ def test_a_varied_cutout_keeps_its_colour_to_the_edge() -> None:
     rgba[5:25, 5:25] = (128, 128, 128, 255)
     for seed in range(30):
         varied = vary(Image.fromarray(rgba), 40, random.Random(seed))
-        seen = varied[varied[..., 3] >= 128][:, :3].astype(int)
-        assert seen.max() - seen.min() <= 6  # rounding; bleeding gives 60 and more
+        seen = varied[varied[..., 3] >= 48][:, :3].astype(int)
+        assert seen.max() - seen.min() <= 16  # rounding
 
 
 def test_the_default_sources(tmp_path: Path) -> None:

@@ -70,6 +70,15 @@ def test_nothing_is_cut_out_of_a_full_or_an_empty_picture(tmp_path: Path, alpha:
     assert read_cutout(tmp_path / "a.png", 64) is None
 
 
+def test_a_file_that_cannot_be_read_is_no_cutout(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    (tmp_path / "a.svg").write_text("<svg")
+    save_disc(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:90])
+    for name in ("a.png", "a.svg", "cut.png"):
+        assert read_cutout(tmp_path / name, 64) is None
+
+
 def test_parting_is_disjoint_whole_and_depends_on_the_seed() -> None:
     paths = [Path(f"{number}.png") for number in range(20)]
     train, test = part_cutouts(paths, "cat", 1)
@@ -117,11 +126,5 @@ def test_files_and_folders_that_cannot_be_used(tmp_path: Path) -> None:
         find_cutouts(tmp_path / "nowhere")
     with pytest.raises(InputError, match="holds no folder with pictures"):
         find_cutouts(tmp_path)
-    (tmp_path / "a.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"a\.png cannot be read"):
-        read_cutout(tmp_path / "a.png", 64)
-    (tmp_path / "a.svg").write_text("<svg")
-    with pytest.raises(InputError, match=r"a\.svg cannot be read"):
-        read_cutout(tmp_path / "a.svg", 64)
-    with pytest.raises(InputError, match="'cat' has 1 cut-out; at least 2"):
+    with pytest.raises(InputError, match="'cat' has 1 usable cut-out; at least 2"):
         part_cutouts([Path("a.png")], "cat", 0)

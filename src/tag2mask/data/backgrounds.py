@@ -51,7 +51,7 @@ STOCK: Final = (
     Stock(_SKIMAGE, "retina.jpg", "CC0, Mikael Häggström", (0.15, 0.15, 0.85, 0.85)),
     Stock(_SKIMAGE, "astronaut.png", "public domain, NASA", (0.0, 0.0, 0.67, 1.0)),
     Stock(_SKIMAGE, "rocket.jpg", "public domain, SpaceX", (0.14, 0.0, 0.86, 0.28)),
-    Stock(_SKIMAGE, "camera.png", "CC0, Lav Varshney", (0.3, 0.48, 1.0, 1.0)),
+    Stock(_SKIMAGE, "camera.png", "CC0, Lav Varshney", (0.8, 0.5, 1.0, 1.0)),
     Stock(_SKIMAGE, "brick.png", "CC0, CC0Textures"),
     Stock(_SKIMAGE, "grass.png", "CC0, linolafett"),
     Stock(_SKIMAGE, "gravel.png", "CC0, CC0Textures"),

@@ -86,7 +86,7 @@ class ComposeSummary:
     Attributes:
         drawn: pictures drawn by this call; the others were there.
         objects: objects in all pictures.
-        left_out: cut-out files without transparency, or with nothing to see.
+        left_out: cut-out files that cannot be read, have no transparency or nothing to see.
     """
 
     images: int

@@ -141,24 +141,23 @@ def choose_classes(found: Sequence[str], wanted: int | tuple[str, ...]) -> tuple
 
 
 def read_cutout(path: Path, side: int) -> Image.Image | None:
-    """Read a cut-out as RGBA, cropped to what can be seen; None if nothing is cut out.
+    """Read a cut-out as RGBA, cropped to what can be seen; None if there is none.
 
-    Nothing is cut out of a picture without transparency, nor of an invisible one.
+    There is none in a file that cannot be read, in a picture without transparency, nor in one
+    that is invisible: in a tree of a thousand stamps a few are so.
 
     Args:
         side: pixels of the longest side; larger pictures are shrunk, drawings rasterised so.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the package that draws SVG files is missing.
     """
     try:
         content = rasterise(path, side) if path.suffix.lower() == ".svg" else path.read_bytes()
         with Image.open(io.BytesIO(content)) as opened:
             picture = opened.convert("RGBA")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"The cut-out {path} cannot be read ({error}). Repair it or take it away."
-        ) from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
     lowest, highest = picture.getchannel("A").getextrema()
     box = picture.getchannel("A").point(lambda alpha: 255 * (alpha >= 128)).getbbox()
     if lowest == 255 or highest == 0 or box is None:
@@ -197,8 +196,9 @@ def part_cutouts(
     """
     if len(paths) < 2:
         raise InputError(
-            f"The class {name!r} has {len(paths)} cut-out{'' if len(paths) == 1 else 's'}; at "
-            "least 2 are needed, one for training and another for the test. Add some."
+            f"The class {name!r} has {len(paths)} usable cut-out{'' if len(paths) == 1 else 's'}; at "
+            "least 2 are needed, one for training and another for the test. Add some, or name "
+            "the classes to use."
         )
     shuffled = list(paths)
     random.Random(f"{seed}/cut-outs/{name}").shuffle(shuffled)
