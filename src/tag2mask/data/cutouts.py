@@ -196,9 +196,8 @@ def part_cutouts(
     """
     if len(paths) < 2:
         raise InputError(
-            f"The class {name!r} has {len(paths)} usable cut-out{'' if len(paths) == 1 else 's'}; at "
-            "least 2 are needed, one for training and another for the test. Add some, or name "
-            "the classes to use."
+            f"The class {name!r} has too few usable cut-outs ({len(paths)}); at least 2 are needed, "
+            "one for training and another for the test. Add some, or name the classes to use."
         )
     shuffled = list(paths)
     random.Random(f"{seed}/cut-outs/{name}").shuffle(shuffled)
