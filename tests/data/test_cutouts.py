@@ -126,5 +126,5 @@ def test_files_and_folders_that_cannot_be_used(tmp_path: Path) -> None:
         find_cutouts(tmp_path / "nowhere")
     with pytest.raises(InputError, match="holds no folder with pictures"):
         find_cutouts(tmp_path)
-    with pytest.raises(InputError, match=r"'cat' has too few usable cut-outs \(1\)"):
+    with pytest.raises(InputError, match=r"'cat' has too few cut-outs \(1\)"):
         part_cutouts([Path("a.png")], "cat", 0)

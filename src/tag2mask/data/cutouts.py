@@ -196,7 +196,7 @@ def part_cutouts(
     """
     if len(paths) < 2:
         raise InputError(
-            f"The class {name!r} has too few usable cut-outs ({len(paths)}); at least 2 are needed, "
+            f"The class {name!r} has too few cut-outs ({len(paths)}); at least 2 are needed: "
             "one for training and another for the test. Add some, or name the classes to use."
         )
     shuffled = list(paths)
