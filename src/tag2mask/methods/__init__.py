@@ -1,0 +1,12 @@
+"""The rooms, one folder per method, and the table that names them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tag2mask.method import Method
+from tag2mask.methods.cam import CAM
+
+METHODS: Final[dict[str, type[Any]]] = {"cam": CAM}
+
+__all__ = ["CAM", "METHODS", "Method"]

@@ -1,0 +1,7 @@
+"""Stage 6: an ordinary segmentation network, taught by the pseudo masks."""
+
+from __future__ import annotations
+
+from tag2mask.segment.network import Segmenter as Segmenter
+from tag2mask.segment.network import SegmentOptions as SegmentOptions
+from tag2mask.segment.predict import predict as predict

@@ -1,0 +1,149 @@
+"""Everything that decides a run, one frozen value."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tag2mask.data import DataOptions
+from tag2mask.errors import InputError
+from tag2mask.localize import LocalizeOptions
+from tag2mask.masks import MaskOptions
+from tag2mask.methods import METHODS
+from tag2mask.methods.cam import CAMOptions
+from tag2mask.nn.backbones import BackboneOptions
+from tag2mask.refine import PAROptions
+from tag2mask.segment import SegmentOptions
+from tag2mask.train import TrainOptions
+
+MethodOptions = CAMOptions  # a union, one member a room
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run: data, method, and the options of every stage."""
+
+    data: DataOptions
+    method: MethodOptions = field(default_factory=CAMOptions)
+    backbone: BackboneOptions = field(default_factory=BackboneOptions)
+    size: int = 224
+    """Pixels of the square trained on; predictions bring a photograph's long side to it."""
+    train: TrainOptions = field(default_factory=TrainOptions)
+    localize: LocalizeOptions = field(default_factory=LocalizeOptions)
+    refine: Literal["par", "none"] = "par"
+    """How maps are made to follow the picture before they are decided."""
+    par: PAROptions = field(default_factory=PAROptions)
+    masks: MaskOptions = field(default_factory=MaskOptions)
+    teacher: Literal["maps", "truth"] = "maps"
+    """Who teaches the network: the pseudo masks, or the true ones (an upper bound, flagged)."""
+    segment: SegmentOptions = field(default_factory=SegmentOptions)
+    network: TrainOptions = field(default_factory=lambda: TrainOptions(steps=600, zoom=(0.75, 1.5)))
+    seed: int = 0
+    """Decides every random choice; the same seed gives the same bytes on a CPU."""
+    accelerator: str = "auto"
+    """cpu, cuda, mps or auto (Lightning Fabric)."""
+    devices: int = 1
+    """Processes that train together."""
+    precision: str = "32-true"
+    """32-true, bf16-mixed or 16-mixed (Lightning Fabric)."""
+    name: str = ""
+    """What reports call the run; its folder's name if empty."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def check(experiment: Experiment) -> None:
+    """Refuse values that no run can have.
+
+    Raises:
+        InputError: the message names the option.
+    """
+    e = experiment
+    if e.size < 32:
+        raise InputError(f"--size {e.size} is too small; expected at least 32 pixels.")
+    if e.devices < 1:
+        raise InputError(f"--devices {e.devices} came; expected 1 or more.")
+    for name, options in (("train", e.train), ("network", e.network)):
+        if options.steps < 1 or options.batch < 1:
+            raise InputError(f"--{name}.steps and --{name}.batch are counts; expected 1 or more.")
+        if options.batch % e.devices:
+            raise InputError(
+                f"--{name}.batch {options.batch} cannot be shared by {e.devices} devices; "
+                "expected a multiple."
+            )
+        if not 0 < options.zoom[0] <= options.zoom[1]:
+            raise InputError(f"--{name}.zoom {options.zoom} is no range; expected 0 < low ≤ high.")
+    low, high = e.masks.background, e.masks.confident
+    for name, level in (("background", low), ("confident", high)):
+        if level is not None and not 0 <= level < 1:
+            raise InputError(f"--masks.{name} {level} came; expected a level from 0 to below 1.")
+    if low is not None and high is not None and high <= low:
+        raise InputError(
+            f"--masks.confident {high} is not above --masks.background {low}; give a higher level."
+        )
+    if not e.localize.scales or min(e.localize.scales) <= 0:
+        raise InputError(f"--localize.scales {e.localize.scales} came; expected positive numbers.")
+
+
+def method_name(options: MethodOptions) -> str:
+    """The name under which a method stands in the table."""
+    for name, method in METHODS.items():
+        if type(options) is method.Options:
+            return name
+    raise InputError(f"No method takes {type(options).__name__}; known: {', '.join(METHODS)}.")
+
+
+def to_json(value: Any) -> Any:
+    """Options as JSON: dataclasses as objects, paths as text, tuples as lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [to_json(item) for item in value]
+    return value
+
+
+def from_json(stored: dict[str, Any]) -> Experiment:
+    """An experiment from what `to_json` made of it; the method's name stands beside.
+
+    Raises:
+        InputError: an entry that no option has.
+    """
+    values = dict(stored)
+    name = values.pop("method_name")
+    if name not in METHODS:
+        raise InputError(f"The run used method {name!r}; known here: {', '.join(METHODS)}.")
+    kinds: dict[str, Any] = {
+        "data": DataOptions,
+        "method": METHODS[name].Options,
+        "backbone": BackboneOptions,
+        "train": TrainOptions,
+        "localize": LocalizeOptions,
+        "par": PAROptions,
+        "masks": MaskOptions,
+        "segment": SegmentOptions,
+        "network": TrainOptions,
+    }
+    try:
+        return Experiment(
+            **{k: _build(kinds[k], v) if k in kinds else v for k, v in values.items()}
+        )
+    except (TypeError, KeyError) as error:
+        raise InputError(f"experiment.json does not fit this version ({error}).") from None
+
+
+def _build(kind: Any, stored: dict[str, Any]) -> Any:
+    paths = {"photos", "tags", "classes", "truth"} if kind is DataOptions else set()
+    values = {}
+    for key, value in stored.items():
+        if isinstance(value, list):
+            values[key] = tuple(value)
+        elif key in paths and value is not None:
+            values[key] = Path(value)
+        else:
+            values[key] = value
+    return kind(**values)

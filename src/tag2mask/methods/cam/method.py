@@ -1,0 +1,86 @@
+"""Class activation maps (CAM).
+
+A classifier that pools its features over the whole photograph has, before the pooling, an
+opinion about every cell; that opinion is the map.
+
+B. Zhou, A. Khosla, A. Lapedriza, A. Oliva, A. Torralba: Learning Deep Features for
+Discriminative Localization, CVPR 2016.
+
+| paper | here | function |
+|---|---|---|
+| f_k(x, y) | features, (B, D, h, w) | `Backbone.forward` |
+| w_k^c | `classifier.weight`, 1 × 1, no bias | `CAM.localize` |
+| S_c = sum_k w_k^c F_k | scores, (B, C) | `CAM.losses` |
+| M_c(x, y) | maps, (B, C, h, w) | `CAM.localize` |
+
+Differs from the paper: several tags at once, so the loss is the multi-label soft margin and not
+the softmax (as in PSA, IRN, SEAM); maps are cut at zero; pooling is a mean where the paper sums,
+which scales scores and leaves maps alone.
+
+Differs from the official code: the paper's code was not looked at; against IRN's classifier,
+AdamW replaces SGD and BatchNorm's affine part is trained where its layer is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import AdamW, Optimizer
+
+from tag2mask.method import Method, Scalar
+from tag2mask.nn.backbones import Backbone
+from tag2mask.types import TagBatch
+
+
+@dataclass(frozen=True)
+class CAMOptions:
+    """What the classifier's training may vary."""
+
+    rate: float = 1e-4
+    """Learning rate of pretrained layers (measured, docs/journal.md)."""
+    head: float = 10.0
+    """New layers learn this many times faster (IRN, SEAM)."""
+    decay: float = 1e-2
+    """Weight decay of AdamW (its default in torch)."""
+
+
+@final
+class CAM(Method):
+    """A multi-label classifier whose last layer is read before the pooling."""
+
+    Options: ClassVar[type[CAMOptions]] = CAMOptions
+
+    def __init__(self, options: CAMOptions, backbone: Backbone, classes: int) -> None:
+        super().__init__()
+        self.options = options
+        self.backbone = backbone
+        self.classifier = nn.Conv2d(backbone.channels, classes, 1, bias=False)
+
+    def losses(self, batch: TagBatch, progress: float) -> dict[str, Scalar]:
+        """The multi-label soft margin of the pooled scores.
+
+        -1/C sum_c [ t_c log s(x_c) + (1 - t_c) log s(-x_c) ],  s the logistic function
+        """
+        responses = self.classifier(self.backbone(batch.images))
+        scores = responses.mean(dim=(2, 3))
+        target = batch.tags.to(scores.dtype)
+        return {"tags": functional.multilabel_soft_margin_loss(scores, target)}
+
+    def optimizers(self) -> Sequence[Optimizer]:
+        """One AdamW, two groups: pretrained layers and the new one."""
+        pretrained = [p for p in self.backbone.parameters() if p.requires_grad]
+        groups = [
+            {"params": pretrained, "lr": self.options.rate},
+            {"params": [self.classifier.weight], "lr": self.options.rate * self.options.head},
+        ]
+        return [AdamW([g for g in groups if g["params"]], weight_decay=self.options.decay)]
+
+    def localize(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        """M_c = max(0, sum_k w_k^c f_k)."""
+        maps: Tensor = self.classifier(self.backbone(images)).relu()
+        return maps
