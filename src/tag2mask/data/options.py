@@ -1,0 +1,31 @@
+"""What a person says about their photographs and tags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where photographs, tags and (for scoring only) true masks are."""
+
+    photos: Path
+    """Folder of photographs, of VOC or of COCO."""
+    tags: Path | None = None
+    """Table of tags (CSV), COCO's JSON, or VOC's cls_labels.npy."""
+    format: Literal["auto", "csv", "folders", "voc", "coco"] = "auto"
+    """How the data are laid out; "auto" detects it."""
+    classes: Path | None = None
+    """Text file with a class a line, in the order of the labels."""
+    separator: str | None = None
+    """What stands between the tags of a photograph in the table; detected where not given."""
+    split: str | None = None
+    """Photographs to train on: a text file of ids, or the name of a split."""
+    test_split: str | None = None
+    """Photographs held out for scoring: a text file of ids, or the name of a split."""
+    truth: Path | None = None
+    """Folder of true masks; for scoring only."""
+    skip_bad: bool = False
+    """Leave out broken photographs and rows that do not fit, and count them, instead of ending."""
