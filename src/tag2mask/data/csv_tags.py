@@ -14,9 +14,10 @@ from tag2mask.data.assemble import examples, read_text
 from tag2mask.errors import InputError
 
 ID_COLUMNS: Final = frozenset(
-    "id image image_id image_name img file filename file_name name path photo photograph".split()
+    {"id", "image", "image_id", "image_name", "img", "file", "filename", "file_name", "name"}
+    | {"path", "photo", "photograph"}
 )
-TAG_COLUMNS: Final = frozenset("tags tag labels label classes class".split())
+TAG_COLUMNS: Final = frozenset({"tags", "tag", "labels", "label", "classes", "class"})
 DELIMITERS: Final = (",", ";", "\t")
 SEPARATORS: Final = ("|", ";", ",", " ")  # the space last: it may be part of a name
 BACKGROUND: Final = "background"  # as a tag: nothing else is there

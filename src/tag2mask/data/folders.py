@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,12 +10,6 @@ from tag2mask.data.assemble import examples
 from tag2mask.errors import InputError
 
 UNTAGGED: Final = frozenset({"background", "none", "negative"})
-
-
-def has_class_folders(folder: Path) -> bool:
-    """Whether a folder has folders, hidden ones aside."""
-    with os.scandir(folder) as entries:
-        return any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
 
 
 def folder_tags(
