@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+from typing import Any
 
-import tag2mask
-from tag2mask import stages
+from tag2mask import stages, verdict
+from tag2mask.data import open_data
 from tag2mask.experiment import Experiment, method_name, to_json
-from tag2mask.runs import Run, open_run
-from tag2mask.storage import read_json, write_json
+from tag2mask.runs import Run, Stage, open_run
+from tag2mask.stages import Context, supervision
+from tag2mask.storage import write_json
 
 
 def fit(experiment: Experiment, out: Path) -> Run:
@@ -20,20 +21,59 @@ def fit(experiment: Experiment, out: Path) -> Run:
     Raises:
         InputError: the data, the options or the folder cannot be used; nothing is lost.
     """
-    data = stages.read_data(experiment)
-    run = open_run(out, stages.identity(experiment, data))
-    context = stages.Context(experiment, run, data)
-    write_json(out / "experiment.json", describe(context))
-    checked = timed(context, "data", stages.check_photographs)
-    if experiment.teacher == "maps":
-        classifier = timed(context, "classifier", stages.train_method, checked)
-        maps = timed(context, "maps", stages.find_maps, classifier)
-        refined = timed(context, "refined", stages.refine_maps, maps)
-        masks = timed(context, "masks", stages.decide_masks, refined)
+    e = experiment
+    data = open_data(e.data)
+    run = open_run(out, identity(e, data.train.classes))
+    c = Context(e, run, data)
+    write_json(out / "experiment.json", {**to_json(e), "method_name": method_name(e.method)})
+    write_json(out / "classes.json", list(data.train.classes))
+
+    checked = _do(c, "data", stages.check_photographs, data=data.fingerprint)
+    taught = stamp_inputs(e, "size", "backbone", "seed", "devices", "precision")
+    if e.teacher == "maps":
+        learned = stamp_inputs(e, "method", "train")
+        trained = _do(c, "classifier", stages.train_method, up=checked.stamp, **taught, **learned)
+        maps = _do(c, "maps", stages.find_maps, up=trained.stamp, **stamp_inputs(e, "localize"))
+        follow = stamp_inputs(e, "refine", "par")
+        refined = _do(c, "refined", stages.refine_maps, up=maps.stamp, **follow)
+        decide = stamp_inputs(e, "masks")
+        masks = _do(c, "masks", stages.decide_masks, up=refined.stamp, **decide)
     else:
-        masks = timed(context, "masks", stages.take_truth, checked)
-    network = timed(context, "network", stages.train_network, masks)
-    timed(context, "predictions", stages.predict_all, network)
-    timed(context, "scores", stages.score_all)
-    timed(context, "report", stages.tell)
+        masks = _do(c, "masks", stages.take_truth, up=checked.stamp)
+    write_json(out / "supervision.json", list(supervision(c)))
+    learned = stamp_inputs(e, "segment", "network")
+    network = _do(c, "network", stages.train_network, up=masks.stamp, **taught, **learned)
+    labels = _do(c, "predictions", stages.predict_all, up=network.stamp)
+    scored = _do(c, "scores", verdict.score_all, up=labels.stamp, masks=masks.stamp)
+    _do(c, "report", verdict.tell, up=scored.stamp, name=e.name or out.name)
     return run
+
+
+def identity(experiment: Experiment, classes: tuple[str, ...]) -> dict[str, Any]:
+    """What must not change while a folder is gone on with."""
+    return {
+        "photographs": str(experiment.data.photos),
+        "classes": list(classes),
+        "method": method_name(experiment.method),
+        "teacher": experiment.teacher,
+    }
+
+
+def stamp_inputs(experiment: Experiment, *names: str) -> dict[str, Any]:
+    """The options of these names as JSON; how often a checkpoint is written decides nothing."""
+    inputs = {name: to_json(getattr(experiment, name)) for name in names}
+    for options in inputs.values():
+        if isinstance(options, dict):
+            options.pop("checkpoint", None)
+    return inputs
+
+
+def _do(context: Context, name: str, work: Any, **inputs: Any) -> Stage:
+    stage = context.run.stage(name, version=FORMAT, **inputs)
+    if not stage.done:
+        work(context, stage)
+        stage.finish()
+    return stage
+
+
+FORMAT = 1  # raised when a stage's result changes under equal options

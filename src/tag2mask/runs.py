@@ -85,9 +85,7 @@ def open_run(folder: Path, identity: Mapping[str, Any]) -> Run:
     if known.is_file():
         other = read_json(known)
         if other != dict(identity):
-            different = sorted(
-                k for k in {*other, *identity} if other.get(k) != identity.get(k)
-            )
+            different = sorted(k for k in {*other, *identity} if other.get(k) != identity.get(k))
             raise InputError(
                 f"--out {folder} holds another run (different: {', '.join(different)}); "
                 "give another folder, or remove this one."

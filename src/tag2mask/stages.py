@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 from jaxtyping import UInt8
@@ -13,17 +12,17 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torchvision.transforms.v2 import functional as pictures
 
-from tag2mask.data import Collection, Data, Photo, image_size, open_data, read_tagged, verify
+from tag2mask.data import Collection, Data, Photo, image_size, read_tagged, verify
 from tag2mask.errors import InputError
-from tag2mask.experiment import Experiment, method_name, to_json
+from tag2mask.experiment import Experiment, method_name
 from tag2mask.localize import merge, responses
 from tag2mask.masks import PeakHistogram, blind_level, threshold
-from tag2mask.method import Method, Trainable
+from tag2mask.method import Method
 from tag2mask.methods import METHODS
 from tag2mask.nn.backbones import Backbone
 from tag2mask.progress import track
 from tag2mask.refine import PAR
-from tag2mask.runs import Run, Stage, stamp_of
+from tag2mask.runs import Run, Stage
 from tag2mask.segment import Segmenter, predict
 from tag2mask.storage import (
     read_json,
@@ -34,7 +33,7 @@ from tag2mask.storage import (
     write_tensors,
 )
 from tag2mask.train import fit, mask_batches, prefetch, tag_batches
-from tag2mask.types import UNKNOWN, CamSet, PseudoMask, Size, TaggedImage
+from tag2mask.types import CamSet, PseudoMask, Size, TaggedImage
 
 CACHE_BYTES = 1 << 30  # decoded photographs kept in memory while training
 
@@ -130,6 +129,24 @@ def usable(context: Context, collection: Collection) -> tuple[Photo, ...]:
     report = read_json(context.run.folder / "data" / "check.json")
     bad = {entry["id"] for entry in report["skipped"]}
     return tuple(photo for photo in collection.photos if photo.id not in bad)
+
+
+def supervision(context: Context) -> tuple[str, ...]:
+    """Everything that touched the run beside the photographs, a phrase each."""
+    e, data = context.experiment, context.data
+    count = len(usable(context, data.train))
+    touched = [f"image tags of {count} photographs", f"pretrained {Backbone(e.backbone).source}"]
+    if e.teacher == "truth":
+        touched[0] = f"TRUE MASKS of {count} photographs (an upper bound, not a result from tags)"
+    elif e.masks.background is not None:
+        touched.append(
+            f"background level {e.masks.background} given by the user (supervision unknown)"
+        )
+    else:
+        touched.append("background level chosen blind, from the maps alone")
+    if data.truth is not None:
+        touched.append("true masks: for scoring and for numbers called oracle only")
+    return tuple(touched)
 
 
 # --- 2 classifier ---------------------------------------------------------------------------
@@ -273,6 +290,13 @@ def read_maps(folder: Path, photo: str) -> CamSet:
     scales = [stored[f"scale{n}"] for n in range(sum(k.startswith("scale") for k in stored))]
     height, width = stored["size"].tolist()
     return merge(photo, stored["classes"], scales, (height, width))
+
+
+def read_single(folder: Path, photo: str) -> CamSet:
+    """The maps of the first scale alone, to see what the others add."""
+    stored = read_tensors(folder / f"{photo}.safetensors")
+    height, width = stored["size"].tolist()
+    return merge(photo, stored["classes"], [stored["scale0"]], (height, width))
 
 
 # --- 4 refinement ---------------------------------------------------------------------------

@@ -1,0 +1,11 @@
+"""Stage 7: count and score."""
+
+from __future__ import annotations
+
+from tag2mask.evaluate.boundary import Boundary as Boundary
+from tag2mask.evaluate.boundary import boundary as boundary
+from tag2mask.evaluate.confusion import confusion as confusion
+from tag2mask.evaluate.curve import Curve as Curve
+from tag2mask.evaluate.curve import curve_counts as curve_counts
+from tag2mask.evaluate.scores import Scores as Scores
+from tag2mask.evaluate.scores import scores as scores

@@ -1,4 +1,4 @@
-"""From maps to a decision: the best class of a pixel, if it beats the background."""
+"""Decide every pixel."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from tag2mask.types import BACKGROUND, UNKNOWN, CamSet, PseudoMask
 
 
 def threshold(cams: CamSet, background: float, confident: float | None = None) -> PseudoMask:
-    """Decide every pixel of the photograph.
+    """The best class where its evidence beats the background level, background elsewhere.
 
-        label_i = argmax over c of M_c,i   if max over c of M_c,i > background, else background
-
-    The maps are brought to the photograph's size bilinearly first. Equal classes: the lowest label
-    wins. A photograph without classes is all background.
+    Maps are brought to the photograph's size first (bilinear). Ties go to the lowest label; a
+    photograph without tags is all background. With a second level, pixels whose best evidence
+    lies above the first and not above the second are unknown.
 
     Args:
-        background: level that a class must beat, 0 … 1.
-        confident: a second, higher level; best values in (background, confident] become unknown.
+        background: level to beat, 0 … 1.
+        confident: the second level, above the first.
     """
-    if not len(cams.classes):
+    if len(cams.classes) == 0:
         return PseudoMask(cams.id, torch.full(cams.size, BACKGROUND, dtype=torch.uint8))
-    maps = functional.interpolate(cams.maps[None], cams.size, mode="bilinear", align_corners=False)
-    best, winner = maps[0].max(dim=0)  # the first of equals; classes ascend
-    labels = cams.classes.to(torch.uint8)[winner]
-    labels[~(best > background)] = BACKGROUND
+    full = functional.interpolate(
+        cams.maps[None], size=cams.size, mode="bilinear", align_corners=False
+    )[0]
+    peak, best = full.max(dim=0)
+    labels = cams.classes[best]
     if confident is not None:
-        labels[(best > background) & ~(best > confident)] = UNKNOWN
-    return PseudoMask(cams.id, labels)
+        labels = torch.where(peak > confident, labels, UNKNOWN)
+    labels = torch.where(peak > background, labels, BACKGROUND)
+    return PseudoMask(cams.id, labels.to(torch.uint8))

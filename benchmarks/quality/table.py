@@ -1,0 +1,177 @@
+"""Fill a table of method × data set × seed × stage from real runs; resumable.
+
+    python benchmarks/quality/table.py pets=DIR coco=DIR --seeds 0 1 2 --out runs/quality
+
+Each data set is a folder with `images/`, `labels.csv`, `classes.txt`, `masks/` and
+`splits/{train,test}.txt`, as `tag2mask data compose` writes it. Runs that are finished are
+skipped, one that was interrupted goes on. `--write FILE` writes the table as Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tag2mask.data import DataOptions
+from tag2mask.experiment import Experiment
+from tag2mask.localize import LocalizeOptions
+from tag2mask.pipeline import fit
+from tag2mask.segment import SegmentOptions
+from tag2mask.storage import read_json, write_json, write_text
+from tag2mask.train import TrainOptions
+
+ROWS = ("cam", "upper bound")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the table."""
+
+    row: str
+    data: str
+    seed: int
+    folder: Path
+
+
+def experiment(data: Path, row: str, seed: int) -> Experiment:
+    """The table's protocol: sizes that two CPU cores can carry, the same for every data set."""
+    options = DataOptions(
+        photos=data / "images",
+        tags=data / "labels.csv",
+        classes=data / "classes.txt",
+        split="train",
+        test_split="test",
+        truth=data / "masks",
+    )
+    base = Experiment(
+        options,
+        size=160,
+        train=TrainOptions(steps=150),
+        localize=LocalizeOptions(scales=(1.0, 0.5, 1.5)),
+        segment=SegmentOptions(scales=(1.0,)),
+        network=TrainOptions(steps=250, zoom=(0.75, 1.5)),
+        seed=seed,
+    )
+    return replace(base, teacher="truth") if row == "upper bound" else base
+
+
+def run(cell: Cell, data: Path) -> None:
+    """Run one cell to its end and add the seconds of this sitting to its times."""
+    started = time.monotonic()
+    fit(experiment(data, cell.row, cell.seed), cell.folder)
+    path = cell.folder / "times.json"
+    spent = read_json(path) if path.is_file() else []
+    seconds = round(time.monotonic() - started, 1)
+    if seconds > 3.0 or not spent:  # a look at a finished run is no sitting
+        write_json(path, [*spent, seconds])
+
+
+def cells(sets: dict[str, Path], seeds: list[int], out: Path) -> Iterator[Cell]:
+    """Seed by seed, so that an unfinished table covers every data set."""
+    for seed in seeds:
+        for name in sets:
+            for row in ROWS:
+                folder = out / f"{name}-{row.replace(' ', '-')}-{seed}"
+                yield Cell(row, name, seed, folder)
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation over seeds, in percent."""
+    shown = [100 * value for value in values]
+    if not shown:
+        return "–"
+    if len(shown) == 1:
+        return f"{shown[0]:.1f}"
+    return f"{statistics.mean(shown):.1f} ± {statistics.stdev(shown):.1f}"
+
+
+COLUMNS: dict[str, Callable[[dict[str, Any]], float]] = {
+    "maps, oracle level": lambda s: s["train"]["maps"]["oracle"]["miou"],
+    "maps, single scale, oracle level": lambda s: s["train"]["single"]["oracle"]["miou"],
+    "refined, oracle level": lambda s: s["train"]["masks"]["oracle"]["miou"],
+    "pseudo masks, blind level": lambda s: s["train"]["masks"]["miou"],
+    "network, train": lambda s: s["train"]["network"]["miou"],
+    "network, test": lambda s: s["test"]["network"]["miou"],
+    "boundary IoU, test": lambda s: s["test"]["network"]["boundary_iou"],
+}
+
+
+def table(done: list[Cell]) -> str:
+    """The table as Markdown, data sets in blocks."""
+    lines = ["| data set | row | seeds | " + " | ".join(COLUMNS) + " | share of upper bound | s |"]
+    lines.append("|---|---|--:|" + "--:|" * (len(COLUMNS) + 2))
+    for name in dict.fromkeys(cell.data for cell in done):
+        tops = _values(done, name, "upper bound", "network, test")
+        for row in ROWS:
+            group = [cell for cell in done if cell.data == name and cell.row == row]
+            if not group:
+                continue
+            values = [spread(_values(done, name, row, column)) for column in COLUMNS]
+            mine = _values(done, name, row, "network, test")
+            share = f"{statistics.mean(mine) / statistics.mean(tops):.2f}" if tops else "–"
+            seconds = statistics.mean(sum(read_json(c.folder / "times.json")) for c in group)
+            cellsline = " | ".join(values)
+            lines.append(f"| {name} | {row} | {len(group)} | {cellsline} | {share} | {seconds:.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _values(done: list[Cell], data: str, row: str, column: str) -> list[float]:
+    found = []
+    for cell in done:
+        if cell.data == data and cell.row == row:
+            splits = read_json(cell.folder / "scores.json")["splits"]
+            try:
+                value = COLUMNS[column](splits)
+            except KeyError:
+                continue
+            if value is not None:
+                found.append(value)
+    return found
+
+
+def machine() -> str:
+    """What ran this."""
+    model = "unknown processor"
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [x for x in info.read_text().splitlines() if x.startswith("model name")]
+        model = f"{names[0].split(':', 1)[1].strip()} × {len(names)}" if names else model
+    if torch.cuda.is_available():
+        model += f", {torch.cuda.get_device_name()}"
+    threads = torch.get_num_threads()
+    return f"{model}, {threads} threads, torch {torch.__version__}, Python {platform.python_version()}"
+
+
+def main() -> None:
+    """Run what is missing, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sets", nargs="+", help="NAME=FOLDER")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--out", type=Path, default=Path("runs/quality"))
+    parser.add_argument("--write", type=Path, help="Markdown file for the table")
+    parser.add_argument("--no-run", action="store_true", help="only print what is there")
+    given = parser.parse_args()
+    sets = {name: Path(folder) for name, folder in (item.split("=", 1) for item in given.sets)}
+    planned = list(cells(sets, given.seeds, given.out))
+    for number, cell in enumerate(planned, start=1):
+        if not given.no_run:
+            print(f"[{number}/{len(planned)}] {cell.folder.name}", flush=True)
+            run(cell, sets[cell.data])
+        done = [c for c in planned if (c.folder / "report" / "stamp").is_file()]
+        if done and given.write:
+            write_text(given.write, f"{table(done)}\n{machine()}\n")
+    done = [c for c in planned if (c.folder / "report" / "stamp").is_file()]
+    print(table(done) if done else "nothing finished yet")
+    print(machine())
+
+
+if __name__ == "__main__":
+    main()

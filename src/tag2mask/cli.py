@@ -1,0 +1,262 @@
+"""The commands. Types are the one source: every option is a field of a component's dataclass."""
+
+from __future__ import annotations
+
+import ast
+import errno
+import inspect
+import itertools
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, field, fields, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from tag2mask import commands
+from tag2mask.data import DataOptions
+from tag2mask.data.compose import ComposeOptions
+from tag2mask.errors import InputError
+from tag2mask.experiment import Experiment
+from tag2mask.masks import MaskOptions
+from tag2mask.methods import METHODS
+from tag2mask.nn.backbones import BackboneOptions
+from tag2mask.train import TrainOptions
+
+SHORT: Final[dict[str, tuple[str, type[Any], str]]] = {
+    # what people type: what it stands for, and the field whose docstring explains it
+    "--backbone": ("--backbone.name", BackboneOptions, "name"),
+    "--weights": ("--backbone.weights", BackboneOptions, "weights"),
+    "--background": ("--masks.background", MaskOptions, "background"),
+}
+COMMON: Final = (
+    ("--tags", DataOptions, "tags"),
+    ("--truth", DataOptions, "truth"),
+    ("--classes", DataOptions, "classes"),
+    ("--split", DataOptions, "split"),
+    ("--test-split", DataOptions, "test_split"),
+    ("--skip-bad", DataOptions, "skip_bad"),
+    ("--size", Experiment, "size"),
+    ("--train.steps", TrainOptions, "steps"),
+    ("--refine", Experiment, "refine"),
+    ("--seed", Experiment, "seed"),
+    ("--accelerator", Experiment, "accelerator"),
+    ("--devices", Experiment, "devices"),
+    ("--precision", Experiment, "precision"),
+)
+USAGE: Final = """tag2mask: segment images from image-level tags alone.
+
+  tag2mask fit PHOTOS --tags tags.csv --out runs/mine    pseudo masks, a network and a report
+  tag2mask predict RUN IMAGES... --out DIR               masks for new photographs, no tags needed
+  tag2mask score RUN                                     the run's scores again
+  tag2mask compare RUN RUN...                            runs side by side
+  tag2mask data check PHOTOS --tags tags.csv             what is there, before anyone trains
+  tag2mask data compose --out DIR                        a practice set with exact masks
+  tag2mask demo [--quick] [--out runs/demo]              all of it on a composed set
+
+Each takes --help.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; exit code 2 and one sentence on standard error for bad input."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        _dispatch(words)
+    except InputError as error:
+        _leave(str(error), 2)
+    except KeyboardInterrupt:
+        _leave("Stopped. The same command goes on where this one stood.", 130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        _leave(
+            f"Cannot write: {error.strerror}{where}. What was finished is kept; make room or give "
+            "a folder that can be written, and run the same command again.",
+            2,
+        )
+
+
+def _leave(message: str, code: int) -> None:
+    print(f"tag2mask: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def _dispatch(words: list[str]) -> None:
+    table: dict[str, Callable[[list[str]], None]] = {
+        "fit": _fit,
+        "predict": _predict,
+        "score": _score,
+        "compare": _compare,
+        "data check": _check,
+        "data compose": _compose,
+        "demo": _demo,
+    }
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return
+    if words[0] == "--version":
+        print(commands.version())
+        return
+    name = " ".join(words[:2]) if words[0] == "data" else words[0]
+    if name not in table:
+        raise InputError(f"There is no command {name!r}; known are: {', '.join(table)}.")
+    table[name](words[len(name.split()) :])
+
+
+def _fit(words: list[str]) -> None:
+    if not words or "-h" in words or "--help" in words:
+        _short_help()
+        return
+    words, method = _take(words, "--method", "cam")
+    words, out = _take(words, "--out", "")
+    kind = _experiment_type(method, words)
+    full_help = "--help-all" in words
+    parsed: Any = tyro.cli(
+        kind,
+        prog=f"tag2mask fit PHOTOS --method {method} --out RUN",
+        description="Every option of every stage.",
+        args=["--help"] if full_help else _expand(words, "--photos"),
+    )
+    if not out:
+        raise InputError("Where the run goes is missing; give a folder with --out runs/mine.")
+    values = {f.name: getattr(parsed, f.name) for f in fields(parsed)}
+    commands.fit_and_tell(Experiment(**values), Path(out))
+
+
+def _experiment_type(method: str, words: Sequence[str]) -> type[Any]:
+    """`Experiment` with the chosen method's options under the method's name."""
+    if method not in METHODS:
+        raise InputError(f"There is no method {method!r}; known are: {', '.join(METHODS)}.")
+    for word in words:
+        room = word.removeprefix("--").split(".")[0]
+        if word.startswith("--") and "." in word and room in METHODS and room != method:
+            raise InputError(f"{word} belongs to the method {room}; add --method {room}.")
+    options = METHODS[method].Options
+    kinds: dict[str, Any] = {
+        "data": Annotated[DataOptions, tyro.conf.arg(name="")],
+        "method": Annotated[options, tyro.conf.arg(name=method)],
+    }
+    docs = field_docs(Experiment)
+    members: list[tuple[str, Any, Any]] = []
+    for member in fields(Experiment):
+        kind = kinds.get(member.name, _resolved(Experiment)[member.name])
+        if member.name in docs:
+            kind = Annotated[kind, tyro.conf.arg(help=docs[member.name])]
+        if member.name == "method":
+            default = field(default_factory=options)
+        elif member.default_factory is not MISSING:
+            default = field(default_factory=member.default_factory)
+        elif member.default is not MISSING:
+            default = field(default=member.default)
+        else:
+            default = field()
+        members.append((member.name, kind, default))
+    return make_dataclass("Fit", members, frozen=True)
+
+
+def _resolved(kind: type[Any]) -> dict[str, Any]:
+    return inspect.get_annotations(kind, eval_str=True)
+
+
+def _expand(words: Sequence[str], positional: str) -> list[str]:
+    """Write out what stands for more: a leading folder, and the short options."""
+    long = [SHORT[word][0] if word in SHORT else word for word in words]
+    return [positional, *long] if long and not long[0].startswith("-") else long
+
+
+def _take(words: list[str], name: str, default: str) -> tuple[list[str], str]:
+    """One option out of the words."""
+    rest, value = [], default
+    stream = iter(words)
+    for word in stream:
+        if word == name:
+            value = next(stream, "")
+            if not value or value.startswith("--"):
+                raise InputError(f"{name} needs a value.")
+        elif word.startswith(f"{name}="):
+            value = word.split("=", 1)[1]
+        else:
+            rest.append(word)
+    return rest, value
+
+
+def _short_help() -> None:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_row("--out", "Folder of the run; the same command resumes it.")
+    table.add_row("--method", f"One of: {', '.join(METHODS)} (default cam).")
+    rows = [*COMMON, *((flag, kind, name) for flag, (_, kind, name) in SHORT.items())]
+    for flag, kind, name in rows:
+        text = " ".join(field_docs(kind).get(name, "").split())
+        default = next(f.default for f in fields(kind) if f.name == name)
+        shown = "" if default in (MISSING, None, False) else f" [{default}]"
+        table.add_row(flag, f"{text}{shown}")
+    console = Console()
+    console.print("tag2mask fit PHOTOS --tags tags.csv --out runs/mine [options]\n")
+    console.print(table)
+    console.print("\n--help-all shows every option of every stage.")
+
+
+def field_docs(kind: type[Any]) -> dict[str, str]:
+    """The docstring below each field of a dataclass."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
+    body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+    docs = {}
+    for first, second in itertools.pairwise(body):
+        named = isinstance(first, ast.AnnAssign) and isinstance(first.target, ast.Name)
+        text = isinstance(second, ast.Expr) and isinstance(second.value, ast.Constant)
+        if named and text:
+            docs[first.target.id] = " ".join(str(second.value.value).split())  # type: ignore
+    return docs
+
+
+def _predict(words: list[str]) -> None:
+    names, rest = _leading(words)
+    if len(names) < 2 and not {"-h", "--help"} & set(words):
+        raise InputError("predict needs a run and photographs: tag2mask predict RUN IMAGES...")
+    given = ["--run", names[0], "--images", *names[1:]] if names else []
+    commands.predict(
+        tyro.cli(commands.PredictOptions, prog="tag2mask predict", args=[*given, *rest])
+    )
+
+
+def _leading(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words before the first option, and the rest."""
+    first = next((n for n, word in enumerate(words) if word.startswith("-")), len(words))
+    return words[:first], words[first:]
+
+
+def _score(words: list[str]) -> None:
+    if len(words) != 1 or words[0].startswith("-"):
+        print("tag2mask score RUN: print the scores of a run.")
+        return
+    commands.score(Path(words[0]))
+
+
+def _compare(words: list[str]) -> None:
+    if not words or any(word.startswith("-") for word in words):
+        print("tag2mask compare RUN RUN...: runs side by side.")
+        return
+    commands.compare([Path(word) for word in words])
+
+
+def _check(words: list[str]) -> None:
+    options = tyro.cli(DataOptions, prog="tag2mask data check", args=_expand(words, "--photos"))
+    commands.check_data(options)
+
+
+def _compose(words: list[str]) -> None:
+    words, out = _take(words, "--out", "")
+    options = tyro.cli(ComposeOptions, prog="tag2mask data compose --out DIR", args=words)
+    if not out:
+        raise InputError("Where the pictures go is missing; give a folder with --out DIR.")
+    commands.compose_data(options, Path(out))
+
+
+def _demo(words: list[str]) -> None:
+    commands.demo(tyro.cli(commands.DemoOptions, prog="tag2mask demo", args=words))

@@ -1,0 +1,205 @@
+"""What each command does once its words are understood."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+import tag2mask
+from tag2mask.data import DataOptions, Photo, read_image
+from tag2mask.data.check import check, render
+from tag2mask.data.compose import ComposeOptions, compose
+from tag2mask.errors import InputError
+from tag2mask.experiment import Experiment, from_json
+from tag2mask.pipeline import fit
+from tag2mask.report import compare_table, scores_table
+from tag2mask.runs import existing_run
+from tag2mask.stages import load_network, write_predictions
+from tag2mask.storage import read_json, write_json
+from tag2mask.train import TrainOptions
+
+PICTURES: Final = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm"}
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Masks for new photographs; no tags are needed."""
+
+    run: Path
+    """Folder of a run."""
+    images: tuple[Path, ...]
+    """Photographs, or folders of them."""
+    out: Path
+    """Folder for the palette PNGs."""
+    skip_bad: bool = False
+    """Leave out, and count, photographs that cannot be read."""
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """The main job on a composed set of about 800 pictures."""
+
+    out: Path = Path("runs/demo")
+    """Folder for the composed pictures and the run."""
+    quick: bool = False
+    """Fewer pictures and steps: a look in under three minutes instead of twelve."""
+    seed: int = 0
+    """Decides the pictures and every random choice of the training."""
+
+
+def version() -> str:
+    """Name and version."""
+    return f"tag2mask {tag2mask.__version__}"
+
+
+def fit_and_tell(experiment: Experiment, out: Path) -> None:
+    """Run the whole way, then say what came out and where it is."""
+    started = time.monotonic()
+    fit(experiment, out)
+    times = read_json(out / "times.json") if (out / "times.json").is_file() else []
+    write_json(out / "times.json", [*times, round(time.monotonic() - started, 1)])
+    console = Console()
+    console.print(scores_table(read_json(out / "scores.json")))
+    level = out / "masks" / "level.json"
+    if level.is_file():
+        chosen = read_json(level)
+        console.print(f"Background level {chosen['level']:.2f} ({chosen['source']}).")
+    for name, what in (
+        ("masks", "pseudo masks of the training photographs"),
+        ("predictions", "masks by the trained network"),
+        ("network/weights.safetensors", "the network"),
+        ("report/index.html", "the page to look at"),
+    ):
+        console.print(f"  {out / name}  {what}", soft_wrap=True, highlight=False)
+
+
+def predict(options: PredictOptions) -> None:
+    """Masks for new photographs from a run's network."""
+    run = existing_run(options.run)
+    experiment = from_json(read_json(run.folder / "experiment.json"))
+    if not (run.folder / "network" / "stamp").is_file():
+        raise InputError(f"The run {options.run} has no finished network; run its fit to the end.")
+    classes = read_json(run.folder / "classes.json")
+    photos = list(_photographs(options.images))
+    _refuse_twins(photos)
+    photos = _readable(photos, options.skip_bad)
+    network = load_network(experiment, run, len(classes))
+    write_predictions(experiment, network, photos, options.out)
+    Console().print(f"{len(photos)} masks in {options.out}", highlight=False)
+
+
+def _photographs(places: Sequence[Path]) -> Iterator[Photo]:
+    for place in places:
+        if place.is_dir():
+            found = sorted(p for p in place.rglob("*") if p.suffix.lower() in PICTURES)
+            if not found:
+                raise InputError(f"There are no photographs in {place}; give a folder with some.")
+            for path in found:
+                yield Photo(path.relative_to(place).with_suffix("").as_posix(), path, ())
+        elif place.is_file():
+            yield Photo(place.stem, place, ())
+        else:
+            raise InputError(f"{place} is not there; give photographs or folders of them.")
+
+
+def _refuse_twins(photos: Sequence[Photo]) -> None:
+    seen: dict[str, Path] = {}
+    for photo in photos:
+        if photo.id in seen:
+            raise InputError(
+                f"{photo.path} and {seen[photo.id]} would write the same mask; "
+                "predict them into different folders."
+            )
+        seen[photo.id] = photo.path
+
+
+def _readable(photos: Sequence[Photo], skip_bad: bool) -> list[Photo]:
+    good, bad = [], []
+    for photo in photos:
+        try:
+            read_image(photo.path)
+            good.append(photo)
+        except InputError as error:
+            if not skip_bad:
+                raise
+            bad.append(str(error))
+    for reason in bad:
+        Console(stderr=True).print(f"skipped: {reason}", highlight=False, markup=False)
+    return good
+
+
+def score(folder: Path) -> None:
+    """Print a run's scores."""
+    Console().print(scores_table(_scores(folder)))
+
+
+def compare(folders: Sequence[Path]) -> None:
+    """Print runs side by side."""
+    Console().print(compare_table({str(folder): _scores(folder) for folder in folders}))
+
+
+def _scores(folder: Path) -> dict[str, Any]:
+    run = existing_run(folder)
+    if not (run.folder / "scores.json").is_file():
+        raise InputError(f"The run {folder} is not scored yet; run its fit to the end.")
+    scored: dict[str, Any] = read_json(run.folder / "scores.json")
+    return scored
+
+
+def check_data(options: DataOptions) -> None:
+    """Print what is there; exit code 2 where something could not be used."""
+    report = check(options)
+    Console().print(render(report))
+    if report.problems and not options.skip_bad:
+        raise InputError(
+            f"{len(report.problems)} problems were found (listed above); mend them, "
+            "or leave those files out with --skip-bad."
+        )
+
+
+def compose_data(options: ComposeOptions, out: Path) -> None:
+    """Compose a practice set and say what it holds."""
+    made = compose(options, out)
+    console = Console()
+    for reason in made.left_out:
+        console.print(f"left out: {reason}", markup=False, highlight=False)
+    console.print(
+        f"{made.images} training and {made.test_images} test pictures of {len(made.classes)} "
+        f"classes in {out}; licences in {out / 'LICENSES.md'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def demo(options: DemoOptions) -> None:
+    """Compose pictures, learn from their tags, and score against their exact masks."""
+    pictures = options.out / "pictures"
+    count, held_out = (160, 60) if options.quick else (600, 200)
+    made = ComposeOptions(images=count, test_images=held_out, seed=options.seed)
+    if options.quick:
+        made = replace(made, classes=4)
+    compose_data(made, pictures)
+    experiment = demo_experiment(pictures, options.quick, options.seed)
+    fit_and_tell(experiment, options.out / "run")
+
+
+def demo_experiment(pictures: Path, quick: bool, seed: int) -> Experiment:
+    """The demo's options: sizes that two CPU cores can carry."""
+    data = DataOptions(
+        photos=pictures / "images",
+        tags=pictures / "labels.csv",
+        classes=pictures / "classes.txt",
+        split="train",
+        test_split="test",
+        truth=pictures / "masks",
+    )
+    train = TrainOptions(steps=40 if quick else 150)
+    network = TrainOptions(steps=40 if quick else 200, zoom=(0.75, 1.5))
+    size = 128 if quick else 160
+    name = "demo, quick" if quick else "demo"
+    return Experiment(data, size=size, train=train, network=network, seed=seed, name=name)

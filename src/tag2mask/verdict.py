@@ -1,0 +1,185 @@
+"""The last two stages: what a run scores, and what its page tells."""
+
+from __future__ import annotations
+
+import json
+import platform
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from tag2mask.data import Photo, image_size, read_image
+from tag2mask.evaluate import Boundary, Curve, boundary, confusion, curve_counts, scores
+from tag2mask.experiment import method_name
+from tag2mask.progress import track
+from tag2mask.report import GalleryItem, PageContent, write_page
+from tag2mask.runs import Stage
+from tag2mask.stages import Context, read_maps, read_refined, read_single, supervision, usable
+from tag2mask.storage import read_json, read_labels, write_json
+from tag2mask.types import CamSet, Confusion
+
+CURVE_STEP = 4  # every fourth of the 256 levels is written down; the best of all is exact
+GALLERY = 48
+
+Labels = UInt8[Tensor, "H W"]
+
+
+def score_all(context: Context, stage: Stage) -> None:
+    """Score maps, pseudo masks and network on every split that has truth; `scores.json`."""
+    folder, names = context.run.folder, ("background", *context.data.train.classes)
+    result: dict[str, Any] = {
+        "classes": list(context.data.train.classes),
+        "supervision": list(supervision(context)),
+        "splits": {},
+    }
+    parts = [("train", context.data.train)]
+    if context.data.test is not None:
+        parts.append(("test", context.data.test))
+    for split, collection in parts:
+        truth = context.data.truth
+        photos = [p for p in usable(context, collection) if truth is not None and p.id in truth]
+        if not photos:
+            continue
+        entry = result["splits"][split] = {}
+        if split == "train" and context.experiment.teacher == "maps":
+            level = read_json(folder / "masks" / "level.json")
+            entry["maps"] = _score_maps(context, photos, "maps", read_maps, names, level)
+            entry["single"] = _score_maps(context, photos, "maps", read_single, names, level)
+            entry["masks"] = _score_labels(context, photos, "masks", names)
+            refined = _score_maps(context, photos, "refined", read_refined, names, level)
+            for key in ("level", "level_source", "oracle", "curve"):
+                entry["masks"][key] = refined[key]
+        entry["network"] = _score_labels(context, photos, "predictions", names)
+    write_json(folder / "scores.json", result)
+    write_json(stage.folder / "scored.json", sorted(result["splits"]))
+
+
+def _truths(context: Context, photos: Sequence[Photo], title: str) -> Iterator[tuple[str, Labels]]:
+    truth = context.data.truth
+    if truth is not None:
+        for photo in track(photos, f"scores: {title}", len(photos)):
+            yield photo.id, truth.read(photo.id, image_size(photo.path)).truth
+
+
+def _score_labels(
+    context: Context, photos: Sequence[Photo], source: str, names: Sequence[str]
+) -> dict[str, Any]:
+    classes = context.classes
+    total, edges = Confusion.zeros(classes + 1), Boundary.zeros(classes)
+    for photo, truth in _truths(context, photos, source):
+        labels = read_labels(context.run.folder / source / f"{photo}.png")
+        total += confusion(truth, labels, classes)
+        edges += boundary(truth, labels, classes)
+    return {
+        **scores(total).to_json(names),
+        "boundary_iou": edges.iou(),
+        "images": len(photos),
+        "level": None,
+        "level_source": None,
+        "oracle": None,
+        "curve": None,
+    }
+
+
+def _score_maps(
+    context: Context,
+    photos: Sequence[Photo],
+    source: str,
+    read: Callable[..., CamSet],
+    names: Sequence[str],
+    level: dict[str, Any],
+) -> dict[str, Any]:
+    curve = Curve.zeros(context.classes)
+    for photo, truth in _truths(context, photos, source):
+        cams = read(context.run.folder / source, photo)
+        curve += curve_counts(cams, truth, context.classes)
+    levels, mious = curve.levels(), curve.mious()
+    chosen = min(range(len(levels)), key=lambda k: abs(levels[k] - level["level"]))
+    best, highest = curve.best()
+    return {
+        **scores(curve.confusion(chosen)).to_json(names),
+        "boundary_iou": None,
+        "images": len(photos),
+        "level": levels[chosen],
+        "level_source": level["source"],
+        "oracle": {"miou": highest, "level": best},
+        "curve": {"levels": levels[::CURVE_STEP], "miou": mious[::CURVE_STEP]},
+    }
+
+
+def tell(context: Context, stage: Stage) -> None:
+    """Write the page people look at."""
+    e, folder = context.experiment, context.run.folder
+    training = {}
+    for name in ("classifier", "network"):
+        log = folder / name / "log.jsonl"
+        if log.is_file():
+            training[name] = read_log(log)
+    content = PageContent(
+        name=e.name or folder.name,
+        method=method_name(e.method) if e.teacher == "maps" else "upper bound (true masks)",
+        backbone=e.backbone.name,
+        data=f"{e.data.photos.name} ({context.data.format})",
+        images=len(usable(context, context.data.train)),
+        machine=machine(),
+        seconds=0.0,
+        seed=e.seed,
+        classes=context.data.train.classes,
+        supervision=supervision(context),
+        scores=read_json(folder / "scores.json"),
+        training=training,
+        gallery=_gallery(context),
+    )
+    write_page(content, stage.folder / "index.html")
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a training's log."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def machine() -> str:
+    """What ran this, in a phrase."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def _gallery(context: Context) -> tuple[GalleryItem, ...]:
+    """A seeded choice of photographs, half of them held out where there are such."""
+    draw = random.Random(context.experiment.seed)
+    train = list(usable(context, context.data.train))
+    test = list(usable(context, context.data.test)) if context.data.test else []
+    held_out = draw.sample(test, min(len(test), GALLERY // 3))
+    shown = draw.sample(train, min(len(train), GALLERY - len(held_out)))
+    return tuple(_item(context, photo, photo in held_out) for photo in [*shown, *held_out])
+
+
+def _item(context: Context, photo: Photo, held_out: bool) -> GalleryItem:
+    folder, names = context.run.folder, context.data.train.classes
+    image = read_image(photo.path)
+    size = (image.shape[-2], image.shape[-1])
+    maps: tuple[tuple[str, Tensor], ...] = ()
+    pseudo = None
+    if not held_out and (folder / "masks" / f"{photo.id}.png").is_file():
+        pseudo = read_labels(folder / "masks" / f"{photo.id}.png")
+    if not held_out and context.experiment.teacher == "maps":
+        cams = read_refined(folder / "refined", photo.id)
+        maps = tuple(
+            (names[int(label) - 1], values)
+            for label, values in zip(cams.classes, cams.maps, strict=True)
+        )
+    truth = context.data.truth
+    known = truth.read(photo.id, size).truth if truth is not None and photo.id in truth else None
+    network = read_labels(folder / "predictions" / f"{photo.id}.png")
+    note = "held out" if held_out else ""
+    if known is not None:
+        counts = confusion(known, network, len(names)).counts
+        agree = float(counts.diagonal().sum()) / max(1, int(counts.sum()))
+        note = f"{note}, ".lstrip(", ") + f"{100 * agree:.0f} % of pixels right"
+    tags = tuple(names[tag - 1] for tag in photo.tags)
+    return GalleryItem(photo.id, tags, image, maps, pseudo, network, known, note)
