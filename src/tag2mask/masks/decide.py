@@ -1,4 +1,4 @@
-"""Decide every pixel."""
+"""From maps to a decision: the best class of a pixel, if it beats the background."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from tag2mask.types import BACKGROUND, UNKNOWN, CamSet, PseudoMask
 
 
 def threshold(cams: CamSet, background: float, confident: float | None = None) -> PseudoMask:
-    """The best class where its evidence beats the background level, background elsewhere.
+    """Decide every pixel of the photograph.
 
-    Maps are brought to the photograph's size first (bilinear). Ties go to the lowest label; a
-    photograph without tags is all background. With a second level, pixels whose best evidence
-    lies above the first and not above the second are unknown.
+        label_i = argmax over c of M_c,i   if max over c of M_c,i > background, else background
+
+    The maps are brought to the photograph's size bilinearly first. Equal classes: the lowest label
+    wins. A photograph without classes is all background.
 
     Args:
-        background: level to beat, 0 … 1.
-        confident: the second level, above the first.
+        background: level that a class must beat, 0 … 1.
+        confident: a second, higher level; best values in (background, confident] become unknown.
     """
-    if len(cams.classes) == 0:
+    if not len(cams.classes):
         return PseudoMask(cams.id, torch.full(cams.size, BACKGROUND, dtype=torch.uint8))
-    full = functional.interpolate(
-        cams.maps[None], size=cams.size, mode="bilinear", align_corners=False
-    )[0]
-    peak, best = full.max(dim=0)
-    labels = cams.classes[best]
+    maps = functional.interpolate(cams.maps[None], cams.size, mode="bilinear", align_corners=False)
+    best, winner = maps[0].max(dim=0)  # the first of equals; classes ascend
+    labels = cams.classes.to(torch.uint8)[winner]
+    labels[~(best > background)] = BACKGROUND
     if confident is not None:
-        labels = torch.where(peak > confident, labels, UNKNOWN)
-    labels = torch.where(peak > background, labels, BACKGROUND)
-    return PseudoMask(cams.id, labels.to(torch.uint8))
+        labels[(best > background) & ~(best > confident)] = UNKNOWN
+    return PseudoMask(cams.id, labels)
