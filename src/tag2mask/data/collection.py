@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool
@@ -55,6 +55,7 @@ class Collection:
         return matrix
 
 
+@runtime_checkable
 class Truth(Protocol):
     """True masks; evaluation only."""
 
