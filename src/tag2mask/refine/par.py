@@ -38,9 +38,9 @@ from torch.nn import functional
 from tag2mask.errors import InputError
 from tag2mask.types import CamSet, Size
 
-W1: Final = 0.3  # AFA, Sec. 4.1: spread of colour
-W2: Final = 0.3  # AFA, Sec. 4.1: spread of position
-W3: Final = 0.01  # AFA, Sec. 4.1: share of position
+W1: Final = 0.3  # AFA, implementation details: spread of colour
+W2: Final = 0.3  # AFA, implementation details: spread of position
+W3: Final = 0.01  # AFA, implementation details: share of position
 EPSILON: Final = 1e-8  # official code, not in the paper: flat neighbourhoods have no spread
 DIRECTIONS: Final = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)
 
@@ -91,7 +91,7 @@ class PAR:
         )
         refined = propagate(maps[0], affinity(cells[0], self.options), self.options)
         before, after = (m.amax(dim=(1, 2), keepdim=True) for m in (cams.maps, refined))
-        refined = refined * torch.where(after > 0, before / after, torch.zeros_like(after))
+        refined = refined * (before / after.clamp(min=EPSILON))
         return CamSet(cams.id, cams.classes, refined.clamp(0, 1), cams.size)
 
 
