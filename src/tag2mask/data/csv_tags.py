@@ -79,21 +79,12 @@ def read_tags(
 
 def _read_cells(path: Path) -> tuple[list[str], list[_Row]]:
     text = unicodedata.normalize("NFC", read_text(path, "table of tags"))
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = max(DELIMITERS, key=lambda mark: _count(first, mark))
-    if not _count(first, delimiter):
+    header, *rows = _parse(path, text)
+    if len(header.cells) < 2:
         raise InputError(
             f"The table {path} has no two columns; expected a first line such as id,tags and "
             "cells parted by comma, semicolon or tab."
         )
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        lines = [_Row(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except csv.Error as error:
-        raise InputError(
-            f"The table {path} cannot be read at line {reader.line_num} ({error}). Correct it."
-        ) from None
-    header, *rows = (row for row in lines if any(row.cells))
     for row in rows:
         if len(row.cells) != len(header.cells):
             raise InputError(
@@ -107,9 +98,27 @@ def _read_cells(path: Path) -> tuple[list[str], list[_Row]]:
     return header.cells, rows
 
 
+def _parse(path: Path, text: str) -> list[_Row]:
+    """The rows that are not empty; one of no cells where there is none."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    line = 1
+    rows = []
+    try:
+        delimiter = max(DELIMITERS, key=lambda mark: _count(first, mark))
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        for cells in reader:
+            line = reader.line_num
+            rows.append(_Row(line, [cell.strip() for cell in cells]))
+    except csv.Error as error:
+        raise InputError(
+            f"The table {path} cannot be read after line {line} ({error}). Correct it."
+        ) from None
+    return [row for row in rows if any(row.cells)] or [_Row(1, [])]
+
+
 def _count(line: str, delimiter: str) -> int:
-    """How many cells a line has beyond the first, quotes heeded."""
-    return len(next(csv.reader([line], delimiter=delimiter), [""])) - 1
+    """How many cells a line has, quotes heeded."""
+    return len(next(csv.reader([line], delimiter=delimiter), []))
 
 
 def _refuse_duplicates(path: Path, rows: Sequence[_Row]) -> None:

@@ -12,8 +12,8 @@ from tag2mask.data.assemble import (
     check_classes,
     check_names,
     examples,
-    fingerprint,
     find_photographs,
+    fingerprint,
     read_classes,
     read_text,
 )
@@ -44,7 +44,9 @@ def open_data(options: DataOptions) -> Data:
         from tag2mask.data.coco import open_coco
 
         return open_coco(options)
-    return _open_table(options) if layout == "csv" else _open_folders(options)
+    if layout == "csv" and options.tags is not None:
+        return _open_table(options, options.tags)
+    return _open_folders(options)
 
 
 def detect_format(options: DataOptions) -> str:
@@ -89,9 +91,8 @@ def _with_table(options: DataOptions) -> DataOptions:
     return options
 
 
-def _open_table(options: DataOptions) -> Data:
+def _open_table(options: DataOptions, table: Path) -> Data:
     photographs = find_photographs(options.photos)
-    table = options.tags or options.photos
     known = _known_classes(options)
     tags = read_tags(table, options.separator, known)
     lookup = Lookup(photographs)

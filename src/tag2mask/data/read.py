@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from tag2mask.data.collection import Collection, Photo, Skipped
@@ -52,21 +52,21 @@ def read_image(path: Path) -> UInt8[Tensor, "3 H W"]:
         picture.load()
         turn = _UPRIGHT.get(_orientation(picture))
         upright = picture if turn is None else picture.transpose(turn)
-        upright.info = dict(picture.info)  # a transposed picture may lose its transparency
         values = np.array(_rgb(path, upright))
     return torch.from_numpy(values).permute(2, 0, 1).contiguous()
 
 
 def image_size(path: Path) -> Size:
-    """Height and width of the upright photograph, from its header.
+    """Height and width of the upright photograph, from its header where that says all.
 
     Raises:
         InputError: it is not there, is no picture, or has more than 200 megapixels.
     """
     with _opened(path) as picture:
+        if picture.format == "TIFF":
+            picture.load()  # Pillow turns it while loading; which size it tells before, varies
+        swapped = _orientation(picture) >= 5
         width, height = picture.size
-        # Pillow's TIFF reader gives the upright size already
-        swapped = _orientation(picture) >= 5 and picture.format != "TIFF"
     return (width, height) if swapped else (height, width)
 
 
@@ -146,7 +146,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _plain(error: Exception, path: Path) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "it is empty" if path.stat().st_size == 0 else "it is no picture"
     return str(error) or type(error).__name__
 
