@@ -52,8 +52,8 @@ def test_a_peak_at_the_end_of_the_scale_is_a_peak() -> None:
 
 
 def test_one_group_has_no_valley() -> None:
-    values = two_groups(120, 120, 0.5, 20)
-    assert valley(histogram(values)) == otsu(histogram(values))
+    hill = (100 - (torch.arange(256) - 120).abs()).clamp(min=0)
+    assert valley(PeakHistogram(hill)) == otsu(PeakHistogram(hill))
 
 
 def test_the_mean_is_the_mean() -> None:

@@ -86,7 +86,8 @@ def valley(histogram: PeakHistogram) -> float:
     """The lowest place between the two peaks that are left when the histogram is smoothed.
 
     A running mean over three bins is repeated until at most two maxima are left; the ends of the
-    scale count as maxima. If two never remain, `otsu` decides.
+    scale count as maxima. If not two remain, `otsu` decides. Height does not matter: a few stray
+    values far from one large group pass for a second peak.
 
     Source: J. Prewitt and M. Mendelsohn, The Analysis of Cell Images, Annals of the New York
     Academy of Sciences, 1966.
