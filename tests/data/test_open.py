@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -255,3 +256,21 @@ def test_the_fingerprint_changes_with_what_it_covers(tmp_path: Path) -> None:
     assert fingerprint([Collection(("x", "y"), (b, a)), None]) == fingerprint([one, None])
     (tmp_path / "b.jpg").write_bytes(b"longer than before")
     assert fingerprint([one, None]) not in seen
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    elsewhere = photographs(tmp_path / "elsewhere", "1.jpg")
+    photos = photographs(tmp_path / "photos", "dog/1.jpg")
+    (photos / "cat").symlink_to(elsewhere, target_is_directory=True)
+    (elsewhere / "up").symlink_to(photos, target_is_directory=True)
+    assert tags(open_data(DataOptions(photos)).train) == {"cat/1": (1,), "dog/1": (2,)}
+
+
+def test_a_file_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    bad = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")
+    try:
+        Path(bad).write_bytes(b"x")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    with pytest.raises(InputError, match=r"caf.*is not UTF-8. Rename the file"):
+        open_data(DataOptions(tmp_path))

@@ -64,14 +64,14 @@ def find_photographs(folder: Path) -> dict[str, Path]:
         state = "is not a folder" if folder.exists() else "is not there"
         raise InputError(f"The folder of photographs {folder} {state}; check the path.")
     found: dict[str, Path] = {}
-    for path in sorted(_walk(folder)):
-        name = photo_id(path.relative_to(folder))
+    for path in sorted(_walk(folder)):  # as text: tens of thousands of paths would take seconds
+        name = photo_id(path)
         if name in found:
             raise InputError(
-                f"The photographs {found[name]} and {path} have the same id {name!r}; expected "
-                "one file per id. Rename one of them."
+                f"The photographs {found[name]} and {folder / path} have the same id {name!r}; "
+                "expected one file per id. Rename one of them."
             )
-        found[name] = path
+        found[name] = folder / path
     if not found:
         raise InputError(
             f"The folder {folder} holds no photograph; expected "
@@ -80,23 +80,23 @@ def find_photographs(folder: Path) -> dict[str, Path]:
     return found
 
 
-def photo_id(path: Path) -> str:
+def photo_id(path: str) -> str:
     """The id of a photograph from its path below the folder.
 
     Raises:
         InputError: the name is not Unicode, and could not be written into any list.
     """
-    name = path.with_suffix("").as_posix()
     try:
-        name.encode("utf-8")
+        path.encode("utf-8")
     except UnicodeEncodeError:
         raise InputError(
             f"The file name {os.fsencode(path)!r} is not UTF-8. Rename the file."
         ) from None
-    return unicodedata.normalize("NFC", name)
+    return unicodedata.normalize("NFC", path.rpartition(".")[0])
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path) -> Iterator[str]:
+    """Paths of photographs below the folder, parted by slashes."""
     seen: set[str] = set()  # a link may lead back up
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
@@ -105,9 +105,12 @@ def _walk(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
+        below = Path(place).relative_to(folder).as_posix()
+        prefix = "" if below == "." else f"{below}/"
         for name in files:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122
-                yield Path(place, name)
+            stem, dot, suffix = name.rpartition(".")
+            if stem and not name.startswith(".") and f"{dot}{suffix}".lower() in SUFFIXES:
+                yield prefix + name
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
