@@ -118,8 +118,8 @@ def table(done: list[Cell]) -> str:
             mine = _values(done, name, row, "network, test")
             share = f"{statistics.mean(mine) / statistics.mean(tops):.2f}" if tops else "–"
             seconds = statistics.mean(sum(read_json(c.folder / "times.json")) for c in group)
-            cellsline = " | ".join(values)
-            lines.append(f"| {name} | {row} | {len(group)} | {cellsline} | {share} | {seconds:.0f} |")
+            texts = [name, row, str(len(group)), *values, share, f"{seconds:.0f}"]
+            lines.append(f"| {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -147,7 +147,8 @@ def machine() -> str:
     if torch.cuda.is_available():
         model += f", {torch.cuda.get_device_name()}"
     threads = torch.get_num_threads()
-    return f"{model}, {threads} threads, torch {torch.__version__}, Python {platform.python_version()}"
+    python = platform.python_version()
+    return f"{model}, {threads} threads, torch {torch.__version__}, Python {python}"
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ def fit(
             f"There is no option {unknown[0]!r}; expected fields of DataOptions or Experiment."
         )
     about = {"photos": photos, **{k: v for k, v in options.items() if k in known[0]}}
-    data = {k: Path(v) if k in PATHS and v is not None else v for k, v in about.items()}
+    data: Any = {k: Path(v) if k in PATHS and v is not None else v for k, v in about.items()}
     rest = {k: v for k, v in options.items() if k not in known[0]}
     chosen = METHODS[method].Options() if isinstance(method, str) else method
     return pipeline.fit(Experiment(DataOptions(**data), method=chosen, **rest), Path(out))

@@ -138,7 +138,7 @@ def from_json(stored: dict[str, Any]) -> Experiment:
 
 def _build(kind: Any, stored: dict[str, Any]) -> Any:
     paths = {"photos", "tags", "classes", "truth"} if kind is DataOptions else set()
-    values = {}
+    values: dict[str, Any] = {}
     for key, value in stored.items():
         if isinstance(value, list):
             values[key] = tuple(value)

@@ -45,14 +45,14 @@ def fit(experiment: Experiment, out: Path) -> Run:
     network = _do(c, "network", stages.train_network, up=masks.stamp, **taught, **learned)
     labels = _do(c, "predictions", stages.predict_all, up=network.stamp)
     scored = _do(c, "scores", verdict.score_all, up=labels.stamp, masks=masks.stamp)
-    _do(c, "report", verdict.tell, up=scored.stamp, name=e.name or out.name)
+    _do(c, "report", verdict.tell, up=scored.stamp, title=e.name or out.name)
     return run
 
 
 def identity(experiment: Experiment, classes: tuple[str, ...]) -> dict[str, Any]:
     """What must not change while a folder is gone on with."""
     return {
-        "photographs": str(experiment.data.photos),
+        "photographs": experiment.data.photos.resolve().name,
         "classes": list(classes),
         "method": method_name(experiment.method),
         "teacher": experiment.teacher,

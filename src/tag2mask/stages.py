@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from jaxtyping import UInt8
 from lightning_fabric import Fabric
 from torch import Tensor
-from torchvision.transforms.v2 import functional as pictures
 
 from tag2mask.data import Collection, Data, Photo, image_size, read_tagged, verify
 from tag2mask.errors import InputError
@@ -24,18 +23,16 @@ from tag2mask.progress import track
 from tag2mask.refine import PAR
 from tag2mask.runs import Run, Stage
 from tag2mask.segment import Segmenter, predict
+from tag2mask.sources import MaskedPhotographs, Photographs, same_size_batches
 from tag2mask.storage import (
     read_json,
-    read_labels,
     read_tensors,
     write_json,
     write_labels,
     write_tensors,
 )
 from tag2mask.train import fit, mask_batches, prefetch, tag_batches
-from tag2mask.types import CamSet, PseudoMask, Size, TaggedImage
-
-CACHE_BYTES = 1 << 30  # decoded photographs kept in memory while training
+from tag2mask.types import CamSet, PseudoMask, TaggedImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,56 +46,6 @@ class Context:
     @property
     def classes(self) -> int:
         return len(self.data.train.classes)
-
-
-@dataclass(slots=True)
-class Photographs:
-    """Tagged photographs by number, decoded once and kept small while there is room."""
-
-    photos: Sequence[Photo]
-    classes: int
-    long_side: int
-    kept: dict[int, TaggedImage] = field(default_factory=dict)
-    used: int = 0
-
-    def __len__(self) -> int:
-        return len(self.photos)
-
-    def __getitem__(self, number: int) -> TaggedImage:
-        if number in self.kept:
-            return self.kept[number]
-        item = read_tagged(self.photos[number], self.classes)
-        item = TaggedImage(item.id, shrink(item.image, self.long_side), item.tags)
-        size = item.image.numel()
-        if self.used + size <= CACHE_BYTES:
-            self.used += size
-            self.kept[number] = item
-        return item
-
-
-@dataclass(slots=True)
-class MaskedPhotographs:
-    """Photographs with the pseudo masks of a folder."""
-
-    photographs: Photographs
-    folder: Path
-
-    def __len__(self) -> int:
-        return len(self.photographs)
-
-    def __getitem__(self, number: int) -> tuple[UInt8[Tensor, "3 H W"], PseudoMask]:
-        item = self.photographs[number]
-        return item.image, PseudoMask(item.id, read_labels(self.folder / f"{item.id}.png"))
-
-
-def shrink(image: UInt8[Tensor, "3 H W"], long_side: int) -> UInt8[Tensor, "3 h w"]:
-    """A photograph with its long side at most this; smaller ones as they are."""
-    factor = long_side / max(image.shape[-2:])
-    if factor >= 1:
-        return image
-    size = [max(1, round(extent * factor)) for extent in image.shape[-2:]]
-    small: Tensor = pictures.resize(image, size, antialias=True)
-    return small
 
 
 def fabric_of(experiment: Experiment, devices: int = 1) -> Fabric:
@@ -157,14 +104,16 @@ def build_method(experiment: Experiment, classes: int) -> Method:
     torch.manual_seed(experiment.seed)
     room = METHODS[method_name(experiment.method)]
     method: Method = room(experiment.method, Backbone(experiment.backbone), classes)
-    return method.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    placed: Method = method.to(memory_format=torch.channels_last)
+    return placed
 
 
 def build_network(experiment: Experiment, classes: int) -> Segmenter:
     """The segmentation network with pretrained weights."""
     torch.manual_seed(experiment.seed)
     network = Segmenter(experiment.segment, experiment.backbone, classes + 1)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    placed: Segmenter = network.to(memory_format=torch.channels_last)
+    return placed
 
 
 def train_method(context: Context, stage: Stage) -> None:
@@ -173,7 +122,8 @@ def train_method(context: Context, stage: Stage) -> None:
     side = int(e.size * e.train.zoom[1])
     source = Photographs(usable(context, context.data.train), context.classes, side)
     fabric = fabric_of(e, e.devices)
-    fabric.launch(_train_method, e, source, stage.folder)
+    work: Any = _train_method
+    fabric.launch(work, e, source, stage.folder)
 
 
 def train_network(context: Context, stage: Stage) -> None:
@@ -183,7 +133,8 @@ def train_network(context: Context, stage: Stage) -> None:
     photos = Photographs(usable(context, context.data.train), context.classes, side)
     source = MaskedPhotographs(photos, context.run.folder / "masks")
     fabric = fabric_of(e, e.devices)
-    fabric.launch(_train_network, e, source, stage.folder)
+    work: Any = _train_network
+    fabric.launch(work, e, source, stage.folder)
 
 
 def _train_method(
@@ -228,18 +179,6 @@ def load_network(experiment: Experiment, run: Run, classes: int) -> Segmenter:
 
 
 # --- 3 maps ---------------------------------------------------------------------------------
-
-
-def same_size_batches(photos: Sequence[Photo], batch: int) -> list[list[Photo]]:
-    """Photographs in batches of one size; the batches depend on the photographs alone."""
-    groups: dict[Size, list[Photo]] = {}
-    for photo in photos:
-        groups.setdefault(image_size(photo.path), []).append(photo)
-    return [
-        group[start : start + batch]
-        for _, group in sorted(groups.items())
-        for start in range(0, len(group), batch)
-    ]
 
 
 def decoded(context: Context, batches: Sequence[Sequence[Photo]]) -> Iterator[list[TaggedImage]]:

@@ -50,7 +50,7 @@ class Curve:
         return Confusion(decided)
 
     def mious(self) -> list[float]:
-        """mIoU at every level."""
+        """Mean IoU at every level."""
         above = self.counts.flip(0).cumsum(0).flip(0)
         above[:, :, BACKGROUND] = 0
         pixels = self.counts.sum(dim=(0, 2))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ Made = TypeVar("Made")
 Item = TypeVar("Item", covariant=True)
 
 
+@runtime_checkable
 class Source(Protocol[Item]):
     """Photographs by number."""
 
