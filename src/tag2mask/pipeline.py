@@ -8,7 +8,7 @@ from typing import Any
 from tag2mask import stages, verdict
 from tag2mask.data import open_data
 from tag2mask.experiment import Experiment, method_name, to_json
-from tag2mask.runs import Run, Stage, open_run
+from tag2mask.runs import Run, Stage, open_run, stamp_of
 from tag2mask.stages import Context, supervision
 from tag2mask.storage import write_json
 
@@ -28,23 +28,27 @@ def fit(experiment: Experiment, out: Path) -> Run:
     write_json(out / "experiment.json", {**to_json(e), "method_name": method_name(e.method)})
     write_json(out / "classes.json", list(data.train.classes))
 
-    checked = _do(c, "data", stages.check_photographs, data=data.fingerprint)
+    truth = data.truth.fingerprint() if data.truth else ""
+    lenient = e.data.skip_bad
+    _do(c, "data", stages.check_photographs, data=data.fingerprint, truth=truth, lenient=lenient)
+    usable = stamp_of(data=data.fingerprint, skipped=stages.skipped(c))
     taught = stamp_inputs(e, "size", "backbone", "seed", "devices", "precision")
     if e.teacher == "maps":
         learned = stamp_inputs(e, "method", "train")
-        trained = _do(c, "classifier", stages.train_method, up=checked.stamp, **taught, **learned)
+        trained = _do(c, "classifier", stages.train_method, up=usable, **taught, **learned)
         maps = _do(c, "maps", stages.find_maps, up=trained.stamp, **stamp_inputs(e, "localize"))
         follow = stamp_inputs(e, "refine", "par")
         refined = _do(c, "refined", stages.refine_maps, up=maps.stamp, **follow)
         decide = stamp_inputs(e, "masks")
         masks = _do(c, "masks", stages.decide_masks, up=refined.stamp, **decide)
     else:
-        masks = _do(c, "masks", stages.take_truth, up=checked.stamp)
+        masks = _do(c, "masks", stages.take_truth, up=usable, truth=truth)
     write_json(out / "supervision.json", list(supervision(c)))
     learned = stamp_inputs(e, "segment", "network")
     network = _do(c, "network", stages.train_network, up=masks.stamp, **taught, **learned)
     labels = _do(c, "predictions", stages.predict_all, up=network.stamp)
-    scored = _do(c, "scores", verdict.score_all, up=labels.stamp, masks=masks.stamp)
+    below = {"up": labels.stamp, "masks": masks.stamp, "truth": truth}
+    scored = _do(c, "scores", verdict.score_all, **below)
     _do(c, "report", verdict.tell, up=scored.stamp, title=e.name or out.name)
     return run
 

@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from tag2mask.data import Collection, Data, Photo, image_size, read_tagged, verify
+from tag2mask.data.assemble import check_classes
 from tag2mask.errors import InputError
 from tag2mask.experiment import Experiment, method_name
 from tag2mask.localize import merge, responses
@@ -65,16 +66,27 @@ def check_photographs(context: Context, stage: Stage) -> None:
     """Decode every photograph once, so that a broken one is found before the training."""
     data, options = context.data, context.experiment.data
     train = verify(data.train, options.skip_bad)
+    check_classes(train)
     test = verify(data.test, options.skip_bad) if data.test else None
     skipped = [*train.skipped, *(test.skipped if test else ())]
     report = {"skipped": [{"id": s.id, "reason": s.reason} for s in skipped]}
+    if data.truth is not None:
+        photos = [*train.photos, *(test.photos if test else ())]
+        known = [photo for photo in photos if photo.id in data.truth]
+        for photo in track(known, "Checking true masks", len(known)):
+            data.truth.read(photo.id, image_size(photo.path))
     write_json(stage.folder / "check.json", report)
+
+
+def skipped(context: Context) -> list[str]:
+    """Ids of the photographs that the data stage left out."""
+    report = read_json(context.run.folder / "data" / "check.json")
+    return [entry["id"] for entry in report["skipped"]]
 
 
 def usable(context: Context, collection: Collection) -> tuple[Photo, ...]:
     """The photographs that the data stage could decode."""
-    report = read_json(context.run.folder / "data" / "check.json")
-    bad = {entry["id"] for entry in report["skipped"]}
+    bad = set(skipped(context))
     return tuple(photo for photo in collection.photos if photo.id not in bad)
 
 

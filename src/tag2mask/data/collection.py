@@ -61,6 +61,10 @@ class Truth(Protocol):
 
     def __contains__(self, photo: str) -> bool: ...
 
+    def fingerprint(self) -> str:
+        """A hash that changes when the masks do; decides what must be scored again."""
+        ...
+
     def read(self, photo: str, size: Size) -> AnnotatedImage:
         """The true labels of one photograph.
 
@@ -77,7 +81,7 @@ class Data:
     Attributes:
         format: "csv", "folders", "voc" or "coco".
         test: held out, never trained on.
-        fingerprint: hash over ids, tags and file sizes; decides what must be redone.
+        fingerprint: hash over ids, tags and file sizes, truth left out; decides what must be redone.
     """
 
     format: str

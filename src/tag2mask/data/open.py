@@ -177,7 +177,7 @@ class _Source:
         check_classes(train)
         test = None if test_ids is None else self._collection(test_ids, test_gone)
         truth = None if options.truth is None else self._truth(options.truth, train, test)
-        return Data(layout, train, test, truth, fingerprint([train, test], options.truth))
+        return Data(layout, train, test, truth, fingerprint([train, test]))
 
     def _listed(self, split: str | None) -> tuple[list[str] | None, list[str]]:
         """The ids of a split (None: none was asked for), and what in it has no photograph."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from pathlib import Path
 
@@ -40,6 +41,14 @@ class MaskFolder:
 
     def __contains__(self, photo: str) -> bool:
         return photo in self._paths
+
+    def fingerprint(self) -> str:
+        """A hash over names, sizes and times of the masks."""
+        listed = hashlib.sha256()
+        for photo, path in sorted(self._paths.items()):
+            stat = path.stat()
+            listed.update(f"{photo}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        return listed.hexdigest()
 
     def read(self, photo: str, size: Size) -> AnnotatedImage:
         """The true labels of one photograph.

@@ -40,30 +40,45 @@ class Boundary:
         return float((self.shared[occurs].double() / self.joined[occurs].double()).mean())
 
 
-def boundary(truth: UInt8[Tensor, "H W"], labels: UInt8[Tensor, "H W"], classes: int) -> Boundary:
+def boundary(truth: UInt8[Tensor, "H W"], labels: UInt8[Tensor, "H1 W1"], classes: int) -> Boundary:
     """Count one photograph.
 
         |(G_d and G) and (P_d and P)| / |(G_d and G) or (P_d and P)|
 
     G_d are the pixels within d of the contour of G; d is 2 % of the diagonal, at least 1. The
-    picture's border is a contour. Pixels whose truth is unknown are left out.
+    picture's border is a contour. Pixels whose truth is unknown belong to neither G nor P, so that
+    agreement on all known pixels is 1.
     B. Cheng et al., Boundary IoU, CVPR 2021.
+
+    Raises:
+        ValueError: the two differ in size.
     """
+    if truth.shape != labels.shape:
+        raise ValueError(f"truth is {tuple(truth.shape)}, labels {tuple(labels.shape)}.")
     width = max(1, round(WIDTH * math.hypot(*truth.shape)))
     counted, known = Boundary.zeros(classes), truth != UNKNOWN
-    present = torch.unique(torch.cat([truth[known], labels[known]]).flatten()).tolist()
-    for label in present:
-        if 1 <= label <= classes:
-            ours, theirs = rim(labels == label, width) & known, rim(truth == label, width) & known
-            counted.shared[label - 1] = (ours & theirs).sum()
-            counted.joined[label - 1] = (ours | theirs).sum()
+    occurs = torch.bincount(torch.cat([truth, labels]).flatten(), minlength=classes + 1)
+    for place in occurs[1 : classes + 1].nonzero().flatten().tolist():
+        theirs = rim(truth == place + 1, width)
+        ours = rim((labels == place + 1) & known, width)
+        counted.shared[place] = (ours & theirs).sum()
+        counted.joined[place] = (ours | theirs).sum()
     return counted
 
 
 def rim(mask: Bool[Tensor, "H W"], width: int) -> Bool[Tensor, "H W"]:
     """Pixels of a mask that are at most `width` steps (chessboard) from outside it."""
-    outside = functional.pad((~mask).float()[None, None], (width,) * 4, value=1.0)
+    outside = functional.pad(~mask, (width,) * 4, value=True)
     side = 2 * width + 1
-    near = functional.max_pool2d(outside, (side, 1), stride=1)
-    near = functional.max_pool2d(near, (1, side), stride=1)
-    return mask & (near[0, 0] > 0)
+    return mask & _any_within(_any_within(outside, side, 0), side, 1)
+
+
+def _any_within(mask: Bool[Tensor, "H W"], side: int, axis: int) -> Bool[Tensor, "H1 W1"]:
+    """Whether any of `side` successive values is set; shorter by side − 1 along the axis."""
+    span = 1
+    while span < side:
+        step = min(span, side - span)
+        count = mask.shape[axis] - step
+        mask = mask.narrow(axis, 0, count) | mask.narrow(axis, step, count)
+        span += step
+    return mask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,23 +66,27 @@ class Curve:
 
 
 def curve_counts(cams: CamSet, truth: UInt8[Tensor, "H W"], classes: int) -> Curve:
-    """Count one photograph; maps are brought to the truth's size first (bilinear)."""
-    curve = Curve.zeros(classes)
-    known = truth != UNKNOWN
-    rows = truth[known].long()
+    """Count one photograph; maps are brought to the truth's size first (bilinear).
+
+    Raises:
+        ValueError: the truth holds a label beyond `classes`.
+    """
+    curve, wide = Curve.zeros(classes), classes + 1
+    rows = torch.where(truth == UNKNOWN, wide, truth.int())  # unknown: a last row, dropped
+    if int(rows.max()) > wide:
+        raise ValueError(f"label {int(rows.max())} where labels end at {classes}.")
     if len(cams.classes) == 0:
-        curve.counts[0, :, BACKGROUND] = torch.bincount(rows, minlength=classes + 1)
+        curve.counts[0, :, BACKGROUND] = torch.bincount(rows.flatten(), minlength=wide + 1)[:wide]
         return curve
     full = functional.interpolate(
         cams.maps[None], size=truth.shape, mode="bilinear", align_corners=False
     )[0]
-    peak, best = full.max(dim=0)
-    peak, best = peak[known], best[known]
-    bins = ((peak * BINS).ceil().long() - 1).clamp(0, BINS - 1)
-    columns = torch.where(peak > 0, best + 1, 0)  # place among the tagged classes; 0 none
-    wide, tagged = classes + 1, len(cams.classes) + 1
-    flat = torch.bincount((bins * wide + rows) * tagged + columns, minlength=BINS * wide * tagged)
-    small = flat.view(BINS, wide, tagged)
+    peak, best = full.max(dim=0)  # the first of equals; classes ascend
+    bins = ((peak * BINS).ceil().int() - 1).clamp_(0, BINS - 1)
+    columns = torch.where(peak > 0, best.int() + 1, 0)  # place among the tagged classes; 0 none
+    shape = (BINS, wide + 1, len(cams.classes) + 1)
+    flat = bins.mul_(shape[1]).add_(rows).mul_(shape[2]).add_(columns).flatten()
+    small = torch.bincount(flat, minlength=math.prod(shape)).view(shape)[:, :wide]
     curve.counts[:, :, BACKGROUND] = small[:, :, 0]
     curve.counts[:, :, cams.classes] = small[:, :, 1:]
     return curve
