@@ -77,13 +77,15 @@ def merge(
 
         M_c = sum_s resize(R_c^s) / (max + 1e-5)
 
-    A class without any evidence stays zero. Source: IRN.
+    A class without any evidence stays zero; a photograph without tags has no maps. Source: IRN.
     """
     finest = max((tuple(maps.shape[-2:]) for maps in scales), key=lambda grid: grid[0] * grid[1])
     total = torch.zeros(len(classes), *finest)
+    if not len(classes):
+        return CamSet(photo, classes, total, size)
     for maps in scales:
         total += functional.interpolate(
             maps.float()[None], size=finest, mode="bilinear", align_corners=False
         )[0]
-    peak = total.amax(dim=(1, 2), keepdim=True) if len(classes) else total
+    peak = total.amax(dim=(1, 2), keepdim=True)
     return CamSet(photo, classes, total / (peak + EPSILON), size)
