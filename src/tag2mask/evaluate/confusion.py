@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
 from tag2mask.types import BACKGROUND, UNKNOWN, Confusion
 
-BYTES = 256  # every value that a label can have
+BYTES: Final = 256  # every value that a label can have
 
 
 def confusion(

@@ -72,11 +72,11 @@ def curve_counts(cams: CamSet, truth: UInt8[Tensor, "H W"], classes: int) -> Cur
         ValueError: the truth holds a label beyond `classes`.
     """
     curve, wide = Curve.zeros(classes), classes + 1
-    rows = torch.where(truth == UNKNOWN, wide, truth.int())  # unknown: a last row, dropped
+    rows = torch.where(truth == UNKNOWN, 0, truth.int() + 1)  # row 0 is unknown and dropped
     if int(rows.max()) > wide:
-        raise ValueError(f"label {int(rows.max())} where labels end at {classes}.")
+        raise ValueError(f"label {int(rows.max()) - 1} where labels end at {classes}.")
     if len(cams.classes) == 0:
-        curve.counts[0, :, BACKGROUND] = torch.bincount(rows.flatten(), minlength=wide + 1)[:wide]
+        curve.counts[0, :, BACKGROUND] = torch.bincount(rows.flatten(), minlength=wide + 1)[1:]
         return curve
     full = functional.interpolate(
         cams.maps[None], size=truth.shape, mode="bilinear", align_corners=False
@@ -86,7 +86,7 @@ def curve_counts(cams: CamSet, truth: UInt8[Tensor, "H W"], classes: int) -> Cur
     columns = torch.where(peak > 0, best.int() + 1, 0)  # place among the tagged classes; 0 none
     shape = (BINS, wide + 1, len(cams.classes) + 1)
     flat = bins.mul_(shape[1]).add_(rows).mul_(shape[2]).add_(columns).flatten()
-    small = torch.bincount(flat, minlength=math.prod(shape)).view(shape)[:, :wide]
+    small = torch.bincount(flat, minlength=math.prod(shape)).view(shape)[:, 1:]
     curve.counts[:, :, BACKGROUND] = small[:, :, 0]
     curve.counts[:, :, cams.classes] = small[:, :, 1:]
     return curve
