@@ -127,7 +127,7 @@ def tell(context: Context, stage: Stage) -> None:
         data=f"{e.data.photos.name} ({context.data.format})",
         images=len(usable(context, context.data.train)),
         machine=machine(),
-        seconds=0.0,
+        seconds=None,  # a resumed run writes the same page
         seed=e.seed,
         classes=context.data.train.classes,
         supervision=supervision(context),

@@ -53,10 +53,14 @@ def test_counting_pixel_by_pixel_agrees(seed: int) -> None:
     assert (found.shared.tolist(), found.joined.tolist()) == (shared, joined)
 
 
-def test_the_width_is_two_percent_of_the_diagonal() -> None:
-    whole = torch.ones(120, 160, dtype=torch.uint8)  # diagonal 200: 4 pixels
-    found = boundary(whole, whole, 1)
-    assert found.joined.tolist() == [120 * 160 - 112 * 152]
+@pytest.mark.parametrize(
+    ("size", "width"),
+    [((120, 160), 4), ((90, 120), 3), ((60, 63), 2), ((240, 320), 8), ((50, 50), 1), ((9, 9), 1)],
+)
+def test_the_width_is_two_percent_of_the_diagonal(size: tuple[int, int], width: int) -> None:
+    whole = torch.ones(size, dtype=torch.uint8)
+    inner = (size[0] - 2 * width) * (size[1] - 2 * width)
+    assert boundary(whole, whole, 1).joined.tolist() == [size[0] * size[1] - inner]
 
 
 def test_a_shifted_edge_costs_more_than_the_region_says() -> None:

@@ -81,7 +81,7 @@ class Data:
     Attributes:
         format: "csv", "folders", "voc" or "coco".
         test: held out, never trained on.
-        fingerprint: hash over ids, tags and file sizes, truth left out; decides what must be redone.
+        fingerprint: hash over ids, tags and file sizes, truth left out; decides what is redone.
     """
 
     format: str

@@ -17,6 +17,9 @@ Values = tuple[float | None, ...]
 class Scores:
     """Shares in 0 … 1; per label, background first, None where the label never occurs.
 
+    Over- and under-activation are counted as IRN's evaluation counts them (Ahn et al., 2019): both
+    over the union, so that with IoU they add up to 1.
+
     Attributes:
         miou: mean of IoU = TP / (TP + FP + FN) over labels that occur in truth or decision.
         over_activation: mean over foreground classes of FP / (TP + FP + FN).

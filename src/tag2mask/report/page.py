@@ -50,6 +50,7 @@ class PageContent:
         images: how many photographs it learned from.
         classes: foreground class names; label = index + 1.
         supervision: everything that touched the run, one phrase each.
+        seconds: how long it took; left out where it is not told.
         scores: as in scores.json; without splits where there is no truth.
         training: the lines of log.jsonl by what was trained.
     """
@@ -60,7 +61,7 @@ class PageContent:
     data: str
     images: int
     machine: str
-    seconds: float
+    seconds: float | None
     seed: int
     classes: tuple[str, ...]
     supervision: tuple[str, ...]
