@@ -10,6 +10,7 @@ skipped, one that was interrupted goes on. `--write FILE` writes the table as Ma
 from __future__ import annotations
 
 import argparse
+import itertools
 import platform
 import statistics
 import time
@@ -55,9 +56,9 @@ def experiment(data: Path, row: str, seed: int) -> Experiment:
         options,
         size=160,
         train=TrainOptions(steps=150),
-        localize=LocalizeOptions(scales=(1.0, 0.5, 1.5)),
-        segment=SegmentOptions(scales=(1.0,)),
-        network=TrainOptions(steps=250, zoom=(0.75, 1.5)),
+        localize=LocalizeOptions(scales=(1.0, 1.5), flip=False),
+        segment=SegmentOptions(scales=(1.0,), flip=False),
+        network=TrainOptions(steps=120, zoom=(0.75, 1.5)),
         seed=seed,
     )
     return replace(base, teacher="truth") if row == "upper bound" else base
@@ -75,12 +76,11 @@ def run(cell: Cell, data: Path) -> None:
 
 
 def cells(sets: dict[str, Path], seeds: list[int], out: Path) -> Iterator[Cell]:
-    """Seed by seed, so that an unfinished table covers every data set."""
-    for seed in seeds:
-        for name in sets:
-            for row in ROWS:
-                folder = out / f"{name}-{row.replace(' ', '-')}-{seed}"
-                yield Cell(row, name, seed, folder)
+    """Row by row and seed by seed, so that an unfinished table covers every data set."""
+    for row in ROWS:
+        for seed, name in itertools.product(seeds, sets):
+            folder = out / f"{name}-{row.replace(' ', '-')}-{seed}"
+            yield Cell(row, name, seed, folder)
 
 
 def spread(values: list[float]) -> str:

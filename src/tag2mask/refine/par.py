@@ -53,8 +53,8 @@ class PAROptions:
     """Times every cell takes the mean of its neighbours."""
     dilations: tuple[int, ...] = (1, 2, 4, 8, 12, 24)
     """Distances of the eight neighbours, in cells."""
-    stride: int = 2
-    """Pixels per cell of the grid it works on."""
+    stride: int = 4
+    """Pixels per cell of the grid it works on (measured, docs/journal.md)."""
     long_side: int = 320
     """Longer photographs are first brought to this many pixels."""
 

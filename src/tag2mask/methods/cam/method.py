@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Final, final
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -37,11 +37,14 @@ from tag2mask.nn.backbones import Backbone
 from tag2mask.types import TagBatch
 
 
+INITIAL: Final = 0.01  # deviation of new weights; torchvision does so for new linear layers
+
+
 @dataclass(frozen=True)
 class CAMOptions:
     """What the classifier's training may vary."""
 
-    rate: float = 1e-4
+    rate: float = 4e-4
     """Learning rate of pretrained layers (measured, docs/journal.md)."""
     head: float = 10.0
     """New layers learn this many times faster (IRN, SEAM)."""
@@ -60,6 +63,7 @@ class CAM(Method):
         self.options = options
         self.backbone = backbone
         self.classifier = nn.Conv2d(backbone.channels, classes, 1, bias=False)
+        nn.init.normal_(self.classifier.weight, std=INITIAL)
 
     def losses(self, batch: TagBatch, progress: float) -> dict[str, Scalar]:
         """The multi-label soft margin of the pooled scores.
