@@ -36,7 +36,6 @@ from tag2mask.method import Method, Scalar
 from tag2mask.nn.backbones import Backbone
 from tag2mask.types import TagBatch
 
-
 INITIAL: Final = 0.01  # deviation of new weights; torchvision does so for new linear layers
 
 
