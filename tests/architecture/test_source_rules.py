@@ -14,7 +14,7 @@ LONGEST = 400
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "misc", "common"}
 NETWORK = {"requests", "urllib", "urllib3", "http", "httpx", "aiohttp", "ftplib", "torch.hub"}
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve"}
-RESTRICTED_UNPICKLER = "data/voc.py"  # reads the field's cls_labels.npy; arrays and nothing else
+RESTRICTED_UNPICKLER = "data/cls_labels.py"  # the field's tags; arrays and nothing else
 
 Rule = Callable[[ast.AST], bool]
 
