@@ -62,10 +62,11 @@ class Run:
         folder, stamp = self.folder / name, stamp_of(stage=name, **inputs)
         if _read(folder / "stamp") == stamp:
             return Stage(folder, stamp, done=True)
-        if _read(folder / "started") != stamp and folder.exists():
-            shutil.rmtree(folder)
+        if folder.exists():
+            (folder / "stamp").unlink(missing_ok=True)  # first: half a removal is not done
+            if _read(folder / "started") != stamp:
+                shutil.rmtree(folder)
         write_text(folder / "started", stamp)
-        (folder / "stamp").unlink(missing_ok=True)
         return Stage(folder, stamp, done=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -128,10 +129,11 @@ def freeze_up_to(network: nn.Module, reduction: int) -> None:
     if not inside:
         return
     names = [name for name, _ in network.named_parameters()]
-    last = max((i for i, name in enumerate(names) if name.startswith(f"{inside[-1]}.")), default=-1)
-    for name, parameter in network.named_parameters():
-        if names.index(name) <= last:
-            parameter.requires_grad_(False)
+    # a network cut into stages says stages_0 where its record says stages.0
+    starts = (f"{inside[-1]}.", f"{inside[-1].replace('.', '_')}.")
+    last = max((i for i, name in enumerate(names) if name.startswith(starts)), default=-1)
+    for parameter in list(network.parameters())[: last + 1]:
+        parameter.requires_grad_(False)
 
 
 def undilate(network: nn.Module) -> None:
@@ -146,8 +148,10 @@ def undilate(network: nn.Module) -> None:
 
 def _create(options: BackboneOptions) -> Any:
     wanted: dict[str, Any] = {"pretrained": options.weights == "hub", "num_classes": 0}
-    if options.name not in timm.list_models() and "." not in options.name:
-        near = timm.list_models(f"*{options.name.split('_')[0]}*")[:5]
+    known = timm.list_models()
+    architecture = options.name.partition(".")[0]  # what follows is the name of weights
+    if architecture not in known:
+        near = get_close_matches(architecture, known, 5)
         hint = f"; near it are {', '.join(near)}" if near else ""
         raise InputError(f"timm knows no backbone {options.name!r}{hint}.")
     tries: tuple[dict[str, Any], ...] = (
@@ -161,10 +165,17 @@ def _create(options: BackboneOptions) -> Any:
             network = timm.create_model(options.name, **wanted, **extra)
         except (TypeError, NotImplementedError, AssertionError):
             continue
-        if extra.get("output_stride") is None and options.stride != _reduction(network):
+        except (RuntimeError, OSError) as error:  # no such weights, or no way to the hub
+            reason = " ".join(str(error).split())[:200]
             raise InputError(
-                f"{options.name} has cells of {_reduction(network)} pixels and cannot be dilated; "
-                f"expected --stride {_reduction(network)}, came {options.stride}."
+                f"timm cannot build {options.name} ({reason}); choose another --backbone, or give "
+                "--weights FILE."
+            ) from None
+        cell = _reduction(network)
+        if options.stride != cell:
+            raise InputError(
+                f"{options.name} cannot have cells of {options.stride} pixels; "
+                f"expected --stride {cell}, came {options.stride}."
             )
         return network
     raise InputError(f"timm cannot build {options.name} as a backbone; choose another name.")

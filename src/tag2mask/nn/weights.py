@@ -115,7 +115,7 @@ def file_weights(path: Path, repeats: Sequence[int]) -> Weights:
             else torch.load(path, weights_only=True, map_location="cpu")
         )
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"The weights file {path} cannot be read as safetensors or as a state dict ({reason})."
         ) from None

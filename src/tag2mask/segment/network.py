@@ -116,7 +116,7 @@ def hand_over(trunk: nn.Module, encoder: nn.Module) -> None:
     """Copy a backbone's weights into an encoder that is the same network cut into stages.
 
     timm numbers the same layers `layer1.0` in the one and `layer1_0` or `model.layer1.0` in the
-    other; names are compared without dots, underscores and such a prefix.
+    other; names are compared with underscores for dots and without such a prefix.
 
     Raises:
         InputError: a layer of the encoder has no counterpart.
@@ -136,4 +136,4 @@ def hand_over(trunk: nn.Module, encoder: nn.Module) -> None:
 
 
 def _plain(name: str) -> str:
-    return name.removeprefix("model.").replace(".", "").replace("_", "")
+    return name.removeprefix("model.").replace(".", "_")

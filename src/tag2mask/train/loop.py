@@ -41,9 +41,9 @@ def fit(
     optimizers = list(trainable.optimizers())
     rates = [[float(group["lr"]) for group in optimizer.param_groups] for optimizer in optimizers]
     checkpoint = folder / "checkpoint.safetensors"
-    done = load_checkpoint(checkpoint, trainable, optimizers)
-    log = _kept_log(folder / "log.jsonl", done)
     module, *stepped = fabric.setup(trainable, *optimizers)
+    done = load_checkpoint(checkpoint, trainable, optimizers)  # after: states go where weights are
+    log = _kept_log(folder / "log.jsonl", done)
     module.mark_forward_method("losses")
     module.train()
     saved = time.monotonic()
