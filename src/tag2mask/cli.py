@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 import tyro
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tag2mask import commands
 from tag2mask.data import DataOptions
@@ -195,7 +196,7 @@ def _short_help() -> None:
         text = " ".join(field_docs(kind).get(name, "").split())
         default = next(f.default for f in fields(kind) if f.name == name)
         shown = "" if default in (MISSING, None, False) else f" [{default}]"
-        table.add_row(flag, f"{text}{shown}")
+        table.add_row(Text(flag), Text(f"{text}{shown}"))
     console = Console()
     console.print("tag2mask fit PHOTOS --tags tags.csv --out runs/mine [options]\n")
     console.print(table)

@@ -70,7 +70,7 @@ class Segmenter(Trainable[MaskBatch]):
             ) from None
         undilate(self.network.encoder)
         hand_over(trunk.network, self.network.encoder.model)
-        freeze_up_to(self.network.encoder.model, min(backbone.frozen, 4))
+        freeze_up_to(self.network.encoder.model, backbone.frozen)
 
     def train(self, mode: bool = True) -> Segmenter:
         """Train or evaluate; the encoder's BatchNorm keeps its pretrained statistics."""
