@@ -294,7 +294,12 @@ def decide_masks(context: Context, stage: Stage) -> None:
         for photo in photos:
             histogram = histogram + PeakHistogram.of(read_refined(source, photo.id))
         level = blind_level(histogram)
-    confident = e.masks.confident if e.masks.confident and e.masks.confident > level else None
+    confident = e.masks.confident
+    if confident is not None and confident <= level:
+        raise InputError(
+            f"--masks.confident {confident} is not above the background level {level:.2f} that was "
+            "chosen blind; give a higher one, or both levels."
+        )
     chosen = "blind" if e.masks.background is None else "given"
     record = {"level": level, "source": chosen, "confident": confident}
     write_json(stage.folder / "level.json", record)

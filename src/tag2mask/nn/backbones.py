@@ -137,9 +137,13 @@ def freeze_up_to(network: nn.Module, reduction: int) -> None:
 
 
 def undilate(network: nn.Module) -> None:
-    """Make every convolution dense again and keep its output size (IRN: strides 2, 2, 2, 1)."""
+    """Make every convolution dense again and keep its output size (IRN: strides 2, 2, 2, 1).
+
+    Even kernels (ConvNeXt's downsampling) stay as they are: dense, they would shrink the grid.
+    """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d) and module.dilation != (1, 1):
+        odd = isinstance(module, nn.Conv2d) and all(k % 2 for k in module.kernel_size)
+        if isinstance(module, nn.Conv2d) and odd and module.dilation != (1, 1):
             if not isinstance(module.padding, str):
                 py, px = (p // d for p, d in zip(module.padding, module.dilation, strict=True))
                 module.padding = (py, px)
