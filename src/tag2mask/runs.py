@@ -91,7 +91,7 @@ def open_run(folder: Path, identity: Mapping[str, Any]) -> Run:
                 f"--out {folder} holds another run (different: {', '.join(different)}); "
                 "give another folder, or remove this one."
             )
-    elif folder.is_dir() and any(p.name != "times.json" for p in folder.iterdir()):
+    elif folder.is_dir() and any(not _left_over(path.name) for path in folder.iterdir()):
         raise InputError(
             f"--out {folder} is not empty and holds no run; give a new folder for the run."
         )
@@ -111,6 +111,11 @@ def existing_run(folder: Path) -> Run:
             "give the folder that --out of `tag2mask fit` named."
         )
     return Run(folder)
+
+
+def _left_over(name: str) -> bool:
+    """Whether a run that was killed at its very start leaves such a file."""
+    return name == "times.json" or (name.startswith(".") and name.endswith(".tmp"))
 
 
 def _read(path: Path) -> str:
