@@ -1,9 +1,9 @@
-"""What is there, before anyone trains."""
+"""What is there, before anyone trains: every file opened, every problem named."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final
@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tag2mask.data.collection import Collection, Skipped
+from tag2mask.data.collection import Collection, Truth
 from tag2mask.data.open import open_data
 from tag2mask.data.options import DataOptions
 from tag2mask.data.read import image_size, verify
@@ -26,21 +26,21 @@ PAIRS: Final = 15  # strongest pairs shown beyond
 
 @dataclass(frozen=True, slots=True)
 class SplitReport:
-    """What one split holds.
+    """What one split holds; broken photographs are left out.
 
     Attributes:
         counts: photographs with each tag, in the order of the classes.
-        tags_per_image: photographs by number of tags.
-        together: photographs that carry both labels of a pair.
-        sizes: of the smallest and of the largest photograph, by pixels; None without any.
-        with_truth: photographs that have a true mask.
+        tags_per_image: photographs by number of tags, ascending.
+        together: photographs that have both labels of a pair; the smaller label first.
+        sizes: of the photographs with the fewest and with the most pixels; None without any.
+        with_truth: photographs whose true mask is there and fits.
     """
 
     name: str
     images: int
     counts: tuple[int, ...]
-    tags_per_image: dict[int, int]
-    together: dict[tuple[int, int], int]
+    tags_per_image: Mapping[int, int]
+    together: Mapping[tuple[int, int], int]
     sizes: tuple[Size, Size] | None
     with_truth: int
 
@@ -60,104 +60,123 @@ class CheckReport:
 
 
 def check(options: DataOptions) -> CheckReport:
-    """Read everything once and list every problem of a file, instead of stopping at the first.
+    """Decode everything once, and list every problem of a file instead of stopping at the first.
 
     Raises:
-        InputError: the data cannot be opened at all (no folder, no table, an unknown column).
+        InputError: the data cannot be opened at all (no folder, no table, an empty class), or no
+            photograph can be read.
     """
     data = open_data(replace(options, skip_bad=True))
-    splits, problems = [], []
-    parts = [("train", data.train), ("test", data.test)]
-    for name, listed in parts:
+    splits: list[SplitReport] = []
+    problems: list[str] = []
+    for name, listed in (("train", data.train), ("test", data.test)):
         if listed is None:
             continue
         readable = verify(listed, skip_bad=True)
-        problems.extend(_reasons(readable.skipped))
-        if data.truth is not None:
-            known = [photo for photo in readable.photos if photo.id in data.truth]
-            for photo in track(known, "Checking true masks", len(known)):
-                try:
-                    data.truth.read(photo.id, image_size(photo.path))
-                except InputError as error:
-                    problems.append(str(error))
-            splits.append(_split(name, readable, len(known)))
-        else:
-            splits.append(_split(name, readable, 0))
+        sizes = {photo.id: image_size(photo.path) for photo in readable.photos}
+        fitting, wrong = _check_truth(data.truth, sizes)
+        problems += [*(f"{one.id}: {one.reason}" for one in readable.skipped), *wrong]
+        splits.append(_split(name, readable, list(sizes.values()), fitting))
     return CheckReport(data.format, data.train.classes, tuple(splits), tuple(problems))
 
 
-def _reasons(skipped: Sequence[Skipped]) -> list[str]:
-    return [item.reason for item in skipped]
+def _check_truth(truth: Truth | None, sizes: Mapping[str, Size]) -> tuple[int, list[str]]:
+    """How many photographs have a true mask that fits, and what is wrong with the others."""
+    known = [name for name in sizes if truth is not None and name in truth]
+    wrong = []
+    if truth is not None:
+        for name in track(known, "Checking true masks", len(known)):
+            try:
+                truth.read(name, sizes[name])
+            except InputError as error:
+                wrong.append(str(error))
+    return len(known) - len(wrong), wrong
 
 
-def _split(name: str, collection: Collection, with_truth: int) -> SplitReport:
-    counts = Counter(tag for photo in collection.photos for tag in photo.tags)
-    together = Counter(pair for photo in collection.photos for pair in combinations(photo.tags, 2))
-    sizes = sorted((image_size(p.path) for p in collection.photos), key=lambda s: s[0] * s[1])
+def _split(name: str, readable: Collection, sizes: Sequence[Size], fitting: int) -> SplitReport:
+    tags = [photo.tags for photo in readable.photos]
+    counts = Counter(label for one in tags for label in one)
+    by_pixels = sorted(sizes, key=lambda size: size[0] * size[1])
     return SplitReport(
         name,
-        len(collection.photos),
-        tuple(counts[label] for label in range(1, len(collection.classes) + 1)),
-        dict(sorted(Counter(len(photo.tags) for photo in collection.photos).items())),
-        dict(together),
-        (sizes[0], sizes[-1]) if sizes else None,
-        with_truth,
+        len(readable.photos),
+        tuple(counts[label] for label in range(1, len(readable.classes) + 1)),
+        dict(sorted(Counter(map(len, tags)).items())),
+        dict(Counter(pair for one in tags for pair in combinations(one, 2))),
+        (by_pixels[0], by_pixels[-1]) if by_pixels else None,
+        fitting,
     )
 
 
 def render(report: CheckReport) -> RenderableType:
     """The report as tables for a terminal."""
-    parts: list[RenderableType] = [Text(f"format: {report.format}")]
+    parts: list[RenderableType] = [Text(f"{report.format} with {len(report.classes)} classes")]
     for split in report.splits:
-        parts += [_facts(split), _counts(report.classes, split), _together(report.classes, split)]
-    if report.problems:
-        parts.append(Text(f"\n{len(report.problems)} problems", style="bold red"))
-        parts += [Text(f"  {problem}") for problem in report.problems]
-    else:
-        parts.append(Text("\nNo problems."))
-    return Group(*parts)
+        parts += [Text(f"\n{split.name}", style="bold"), _facts(split)]
+    parts += [Text(), _counts(report)]
+    for split in report.splits:
+        parts += [Text(), _together(report.classes, split)]
+    if not report.problems:
+        return Group(*parts, Text("\nEvery file can be used."))
+    several = "s" if len(report.problems) > 1 else ""
+    parts.append(Text(f"\n{len(report.problems)} problem{several}", style="bold red"))
+    return Group(*parts, *(Text(f"  {problem}") for problem in report.problems))
 
 
-def _facts(split: SplitReport) -> RenderableType:
-    table = Table(box=None, show_header=False, title=f"\n{split.name}", title_justify="left")
+def _facts(split: SplitReport) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    spread = [f"{n} on {images}" for n, images in split.tags_per_image.items() if n]
     table.add_row("photographs", str(split.images))
-    spread = ", ".join(f"{n} tags: {images}" for n, images in split.tags_per_image.items() if n)
-    table.add_row("tags per photograph", spread or "none")
+    table.add_row("tags per photograph", ", ".join(spread) or "none")
     table.add_row("without a tag", str(split.tags_per_image.get(0, 0)))
     if split.sizes:
-        (low, wide), (high, broad) = split.sizes
-        table.add_row("smallest, largest", f"{wide} × {low}, {broad} × {high} pixels")
+        small, large = (f"{wide} × {high}" for high, wide in split.sizes)
+        table.add_row("smallest and largest", f"{small} and {large} pixels")
     table.add_row("with a true mask", f"{split.with_truth} of {split.images}")
     return table
 
 
-def _counts(classes: Sequence[str], split: SplitReport) -> RenderableType:
-    table = Table(box=None, title="photographs per class", title_justify="left")
+def _counts(report: CheckReport) -> Table:
+    table = Table(box=None, padding=(0, 2))
+    table.add_column("label", justify="right")
     table.add_column("class")
-    table.add_column("photographs", justify="right")
-    for name, count in zip(classes, split.counts, strict=True):
-        table.add_row(Text(name), str(count))
+    for split in report.splits:
+        table.add_column(split.name, justify="right")
+    for label, name in enumerate(report.classes, 1):
+        counts = [str(split.counts[label - 1]) for split in report.splits]
+        table.add_row(str(label), Text(name), *counts)
     return table
 
 
 def _together(classes: Sequence[str], split: SplitReport) -> RenderableType:
     """Tags that come together: a matrix for few classes, the strongest pairs for many."""
-    table = Table(
-        box=None, padding=(0, 1, 0, 0), title="tags that come together", title_justify="left"
-    )
     if not split.together:
-        return Text("no two tags come together")
-    if len(classes) <= MATRIX:
-        table.add_column("", no_wrap=True)
-        for label in range(1, len(classes) + 1):
-            table.add_column(str(label), justify="right")
-        for row, name in enumerate(classes, start=1):
-            pairs = [tuple(sorted((row, other))) for other in range(1, len(classes) + 1)]
-            cells = ["–" if a == b else str(split.together.get((a, b), 0) or "·") for a, b in pairs]
-            table.add_row(Text(f"{row} {name}"), *cells)
-        return table
-    table.add_column("pair")
-    table.add_column("photographs", justify="right")
-    for (a, b), count in Counter(split.together).most_common(PAIRS):
-        table.add_row(Text(f"{classes[a - 1]}, {classes[b - 1]}"), str(count))
+        return Text(f"No two tags come together in {split.name}.")
+    table = Table(box=None, padding=(0, 1), title_justify="left")
+    table.title = f"photographs of {split.name} with both tags"
+    if len(classes) > MATRIX:
+        return _pairs(table, classes, split.together)
+    table.add_column("")
+    for label in range(1, len(classes) + 1):
+        table.add_column(str(label), justify="right")
+    for row, name in enumerate(classes, 1):
+        cells = [_cell(split.together, row, column) for column in range(1, len(classes) + 1)]
+        table.add_row(Text(f"{row} {name}"), *cells)
+    return table
+
+
+def _cell(together: Mapping[tuple[int, int], int], row: int, column: int) -> str:
+    if row == column:
+        return "–"
+    return str(together.get((min(row, column), max(row, column)), 0))
+
+
+def _pairs(table: Table, classes: Sequence[str], together: Mapping[tuple[int, int], int]) -> Table:
+    table.add_column("")
+    table.add_column("", justify="right")
+    strongest = sorted(together.items(), key=lambda item: (-item[1], item[0]))[:PAIRS]
+    for (one, other), images in strongest:
+        table.add_row(Text(f"{classes[one - 1]} and {classes[other - 1]}"), str(images))
+    if len(together) > PAIRS:
+        table.add_row(f"and {len(together) - PAIRS} more pairs", "")
     return table
