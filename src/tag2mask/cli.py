@@ -32,6 +32,7 @@ SHORT: Final[dict[str, tuple[str, type[Any], str]]] = {
     # what people type: what it stands for, and the field whose docstring explains it
     "--backbone": ("--backbone.name", BackboneOptions, "name"),
     "--weights": ("--backbone.weights", BackboneOptions, "weights"),
+    "--stride": ("--backbone.stride", BackboneOptions, "stride"),
     "--background": ("--masks.background", MaskOptions, "background"),
 }
 COMMON: Final = (
@@ -43,6 +44,7 @@ COMMON: Final = (
     ("--skip-bad", DataOptions, "skip_bad"),
     ("--size", Experiment, "size"),
     ("--train.steps", TrainOptions, "steps"),
+    ("--train.epochs", TrainOptions, "epochs"),
     ("--refine", Experiment, "refine"),
     ("--seed", Experiment, "seed"),
     ("--accelerator", Experiment, "accelerator"),

@@ -39,7 +39,7 @@ class Experiment:
     teacher: Literal["maps", "truth"] = "maps"
     """Who teaches the network: the pseudo masks, or the true ones (an upper bound, flagged)."""
     segment: SegmentOptions = field(default_factory=SegmentOptions)
-    network: TrainOptions = field(default_factory=lambda: TrainOptions(steps=600, zoom=(0.75, 1.5)))
+    network: TrainOptions = field(default_factory=lambda: TrainOptions(epochs=20, zoom=(0.75, 1.5)))
     seed: int = 0
     """Decides every random choice; the same seed gives the same bytes on a CPU."""
     accelerator: str = "auto"
@@ -67,8 +67,11 @@ def check(experiment: Experiment) -> None:
     if e.devices < 1:
         raise InputError(f"--devices {e.devices} came; expected 1 or more.")
     for name, options in (("train", e.train), ("network", e.network)):
-        if options.steps < 1 or options.batch < 1:
-            raise InputError(f"--{name}.steps and --{name}.batch are counts; expected 1 or more.")
+        counts = (options.steps, options.epochs, options.batch)
+        if any(count is not None and count < 1 for count in counts):
+            raise InputError(
+                f"--{name}.steps, --{name}.epochs and --{name}.batch are counts; expected 1 or more."
+            )
         if options.batch % e.devices:
             raise InputError(
                 f"--{name}.batch {options.batch} cannot be shared by {e.devices} devices; "

@@ -32,7 +32,7 @@ from tag2mask.storage import (
     write_labels,
     write_tensors,
 )
-from tag2mask.train import fit, mask_batches, prefetch, tag_batches
+from tag2mask.train import fit, mask_batches, prefetch, resolved, tag_batches
 from tag2mask.types import CamSet, PseudoMask, TaggedImage
 
 
@@ -153,9 +153,9 @@ def _train_method(
     fabric: Fabric, experiment: Experiment, source: Photographs, folder: Path
 ) -> None:
     e, ranks = experiment, (fabric.global_rank, fabric.world_size)
-    method = build_method(e, source.classes)
-    batches = tag_batches(source, e.train, e.size, e.seed, *ranks)
-    fit(fabric, method, batches, e.train, folder, e.seed, "classifier")
+    method, options = build_method(e, source.classes), resolved(e.train, len(source))
+    batches = tag_batches(source, options, e.size, e.seed, *ranks)
+    fit(fabric, method, batches, options, folder, e.seed, "classifier")
     _keep(fabric, method, folder)
 
 
@@ -164,8 +164,9 @@ def _train_network(
 ) -> None:
     e, ranks = experiment, (fabric.global_rank, fabric.world_size)
     network = build_network(e, source.photographs.classes)
-    batches = mask_batches(source, e.network, e.size, e.seed, *ranks)
-    fit(fabric, network, batches, e.network, folder, e.seed, "network")
+    options = resolved(e.network, len(source))
+    batches = mask_batches(source, options, e.size, e.seed, *ranks)
+    fit(fabric, network, batches, options, folder, e.seed, "network")
     _keep(fabric, network, folder)
 
 

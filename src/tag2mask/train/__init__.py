@@ -7,3 +7,4 @@ from tag2mask.train.batches import prefetch as prefetch
 from tag2mask.train.batches import tag_batches as tag_batches
 from tag2mask.train.loop import fit as fit
 from tag2mask.train.options import TrainOptions as TrainOptions
+from tag2mask.train.options import resolved as resolved

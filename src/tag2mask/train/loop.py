@@ -38,6 +38,8 @@ def fit(
     Raises:
         RuntimeError: the objective is not finite; the message names step and terms.
     """
+    if options.steps is None:
+        raise ValueError("The number of steps is not worked out; call `resolved` first.")
     optimizers = list(trainable.optimizers())
     rates = [[float(group["lr"]) for group in optimizer.param_groups] for optimizer in optimizers]
     checkpoint = folder / "checkpoint.safetensors"

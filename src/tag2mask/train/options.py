@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
+
+LEAST_STEPS: Final = 200  # a few hundred photographs need more than a few epochs (docs/journal.md)
 
 
 @dataclass(frozen=True)
 class TrainOptions:
     """One training: of the classifier on tags, or of the network on pseudo masks."""
 
-    steps: int = 300
-    """Optimizer steps."""
+    steps: int | None = None
+    """Optimizer steps; without a number, `epochs` over the photographs but at least 200."""
+    epochs: int = 5
+    """Times every photograph is seen where steps are not given (IRN)."""
     batch: int = 16
     """Photographs a step, over all devices (IRN)."""
     zoom: tuple[float, float] = (0.625, 1.25)
@@ -21,3 +26,15 @@ class TrainOptions:
     """Share of the steps over which the learning rate rises from 0 (ours, for AdamW)."""
     checkpoint: float = 20.0
     """Seconds between checkpoints; decides what a kill loses, never the result."""
+
+
+def resolved(options: TrainOptions, photographs: int) -> TrainOptions:
+    """The same options with the number of steps worked out.
+
+    >>> resolved(TrainOptions(epochs=5, batch=16), 10_582).steps
+    3307
+    """
+    if options.steps is not None:
+        return options
+    steps = max(LEAST_STEPS, -(-options.epochs * photographs // options.batch))
+    return replace(options, steps=steps)
