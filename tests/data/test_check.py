@@ -122,6 +122,7 @@ def test_the_table_says_it_all(options: DataOptions) -> None:
         "with a true mask 0 of 4",
         "1 cat 3",
         "3 emu 1",
+        "photographs of train with both tags",
         "1 cat – 2 1",
         "2 dog 2 – 1",
         "3 emu 1 1 –",

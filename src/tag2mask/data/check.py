@@ -152,15 +152,18 @@ def _together(classes: Sequence[str], split: SplitReport) -> RenderableType:
     """Tags that come together: a matrix for few classes, the strongest pairs for many."""
     if not split.together:
         return Text(f"No two tags come together in {split.name}.")
-    table = Table(box=None, padding=(0, 1), title_justify="left")
-    table.title = f"photographs of {split.name} with both tags"
-    if len(classes) > MATRIX:
-        return _pairs(table, classes, split.together)
+    shown = _matrix if len(classes) <= MATRIX else _pairs
+    title = Text(f"photographs of {split.name} with both tags")
+    return Group(title, shown(classes, split.together))
+
+
+def _matrix(classes: Sequence[str], together: Mapping[tuple[int, int], int]) -> Table:
+    table = Table(box=None, padding=(0, 1))
     table.add_column("")
     for label in range(1, len(classes) + 1):
         table.add_column(str(label), justify="right")
     for row, name in enumerate(classes, 1):
-        cells = [_cell(split.together, row, column) for column in range(1, len(classes) + 1)]
+        cells = [_cell(together, row, column) for column in range(1, len(classes) + 1)]
         table.add_row(Text(f"{row} {name}"), *cells)
     return table
 
@@ -171,7 +174,8 @@ def _cell(together: Mapping[tuple[int, int], int], row: int, column: int) -> str
     return str(together.get((min(row, column), max(row, column)), 0))
 
 
-def _pairs(table: Table, classes: Sequence[str], together: Mapping[tuple[int, int], int]) -> Table:
+def _pairs(classes: Sequence[str], together: Mapping[tuple[int, int], int]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 1))
     table.add_column("")
     table.add_column("", justify="right")
     strongest = sorted(together.items(), key=lambda item: (-item[1], item[0]))[:PAIRS]
