@@ -16,9 +16,11 @@ from tag2mask.data.check import check, render
 from tag2mask.data.compose import ComposeOptions, compose
 from tag2mask.errors import InputError
 from tag2mask.experiment import Experiment, from_json
+from tag2mask.localize import LocalizeOptions
 from tag2mask.pipeline import fit
 from tag2mask.report import compare_table, scores_table
 from tag2mask.runs import existing_run
+from tag2mask.segment import SegmentOptions
 from tag2mask.stages import load_network, write_predictions
 from tag2mask.storage import read_json, write_json
 from tag2mask.train import TrainOptions
@@ -198,8 +200,13 @@ def demo_experiment(pictures: Path, quick: bool, seed: int) -> Experiment:
         test_split="test",
         truth=pictures / "masks",
     )
-    train = TrainOptions(steps=40 if quick else 150)
-    network = TrainOptions(steps=40 if quick else 200, zoom=(0.75, 1.5))
-    size = 128 if quick else 160
-    name = "demo, quick" if quick else "demo"
-    return Experiment(data, size=size, train=train, network=network, seed=seed, name=name)
+    return Experiment(
+        data,
+        size=128 if quick else 160,
+        train=TrainOptions(steps=60 if quick else 200),
+        localize=LocalizeOptions(scales=(1.0, 1.5)),
+        segment=SegmentOptions(scales=(1.0,)),
+        network=TrainOptions(steps=60 if quick else 180, batch=12, zoom=(0.75, 1.5)),
+        seed=seed,
+        name="demo, quick" if quick else "demo",
+    )

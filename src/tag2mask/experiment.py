@@ -70,7 +70,7 @@ def check(experiment: Experiment) -> None:
         counts = (options.steps, options.epochs, options.batch)
         if any(count is not None and count < 1 for count in counts):
             raise InputError(
-                f"--{name}.steps, --{name}.epochs and --{name}.batch are counts; expected 1 or more."
+                f"--{name}.steps, --{name}.epochs, --{name}.batch are counts; expected 1 or more."
             )
         if options.batch % e.devices:
             raise InputError(
