@@ -167,7 +167,7 @@ def test_a_run_killed_at_its_first_write_can_start_again(tmp_path: Path) -> None
 
 
 def test_a_run_that_is_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no run .* that --out of `tag2mask fit` named"):
+    with pytest.raises(InputError, match=r"holds no run .* that --out of `tag2mask fit` named"):
         existing_run(tmp_path)
     (tmp_path / "experiment.json").write_text("{}")
     assert existing_run(tmp_path) == Run(tmp_path)
