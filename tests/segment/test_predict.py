@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import resize
 
 from tag2mask.segment import predict
 from tag2mask.types import PseudoMask
@@ -135,8 +137,9 @@ def test_nothing_in_nothing_out_and_no_scale_is_an_error() -> None:
 
 
 def test_the_decision_is_the_largest_of_enlarged_probabilities() -> None:
-    image = torch.randint(0, 256, (3, 96, 64), dtype=torch.uint8)
+    image = torch.randint(0, 256, (3, 203, 151), dtype=torch.uint8)
     (mask,) = decide(by_colour, [image], (1.0,), False)
-    expected = by_colour(image[None].float()).softmax(dim=1)
-    full = functional.interpolate(expected, (96, 64), mode="bilinear", align_corners=False)
+    view = resize(image, [96, 64], InterpolationMode.BILINEAR, antialias=True)[None].float()
+    probabilities = by_colour(view).softmax(dim=1)
+    full = functional.interpolate(probabilities, (203, 151), mode="bilinear", align_corners=False)
     assert torch.equal(mask.labels, full[0].argmax(dim=0).to(torch.uint8))
