@@ -6,6 +6,7 @@ import json
 import platform
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,18 @@ GALLERY = 48
 Labels = UInt8[Tensor, "H W"]
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Many small operations wait for each other on several threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 def score_all(context: Context, stage: Stage) -> None:
     """Score maps, pseudo masks and network on every split that has truth; `scores.json`."""
     folder, names = context.run.folder, ("background", *context.data.train.classes)
