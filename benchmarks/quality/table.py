@@ -81,8 +81,10 @@ def run(cell: Cell, data: Path) -> None:
 
 
 def cells(sets: dict[str, Path], seeds: list[int], out: Path) -> Iterator[Cell]:
-    """Seed by seed, so that an unfinished table covers every data set."""
-    for seed, name, row in itertools.product(seeds, sets, ROWS):
+    """Seed by seed, bounds of later seeds last: an unfinished table covers every data set."""
+    every = list(itertools.product(seeds, sets, ROWS))
+    every.sort(key=lambda cell: cell[2] != "cam" and cell[0] != seeds[0])
+    for seed, name, row in every:
         folder = out / f"{name}-{row.replace(' ', '-')}-{seed}"
         yield Cell(row, name, seed, folder)
 

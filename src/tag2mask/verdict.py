@@ -137,7 +137,7 @@ def tell(context: Context, stage: Stage) -> None:
         name=e.name or folder.name,
         method=method_name(e.method) if e.teacher == "maps" else "upper bound (true masks)",
         backbone=e.backbone.name,
-        data=f"{e.data.photos.name} ({context.data.format})",
+        data=f"{_folder_name(e.data.photos)} ({context.data.format})",
         images=len(usable(context, context.data.train)),
         machine=machine(),
         seconds=None,  # a resumed run writes the same page
@@ -149,6 +149,13 @@ def tell(context: Context, stage: Stage) -> None:
         gallery=_gallery(context),
     )
     write_page(content, stage.folder / "index.html")
+
+
+def _folder_name(photos: Path) -> str:
+    """The folder as a person would name it: what holds `images` says more than `images`."""
+    resolved = photos.resolve()
+    plain = resolved.name.lower() in ("images", "photos", "jpegimages", "train")
+    return f"{resolved.parent.name}/{resolved.name}" if plain else resolved.name
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
