@@ -77,6 +77,11 @@ def check(experiment: Experiment) -> None:
                 f"--{name}.batch {options.batch} cannot be shared by {e.devices} devices; "
                 "expected a multiple."
             )
+        if name == "network" and options.batch // e.devices < 2:
+            raise InputError(
+                f"--network.batch {options.batch} on {e.devices} devices is one photograph each; "
+                "expected at least two, for the network normalises over them."
+            )
         if not 0 < options.zoom[0] <= options.zoom[1]:
             raise InputError(f"--{name}.zoom {options.zoom} is no range; expected 0 < low ≤ high.")
     low, high = e.masks.background, e.masks.confident

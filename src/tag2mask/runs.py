@@ -42,7 +42,9 @@ class Stage:
         return self.folder / f"{photo}{suffix}"
 
     def finish(self) -> None:
-        """Say that the stage is whole."""
+        """Say that the stage is whole; what a kill left half-written goes."""
+        for leftover in self.folder.rglob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
         write_text(self.folder / "stamp", self.stamp)
         (self.folder / "started").unlink(missing_ok=True)
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -68,8 +69,18 @@ def write_tensors(
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read named tensors from safetensors."""
-    return load_file(path)
+    """Read named tensors from safetensors.
+
+    Raises:
+        InputError: the file is not there or is damaged.
+    """
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{path} cannot be read ({error}); remove its folder from the run and run the same "
+            "`tag2mask fit` again."
+        ) from None
 
 
 def voc_palette() -> UInt8[np.ndarray, "256 3"]:

@@ -11,8 +11,9 @@ from torch.nn import functional
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as pictures
 
-from tag2mask.types import PseudoMask
+from tag2mask.types import PseudoMask, Size
 
+STRIP = 1 << 24  # numbers held while a strip of rows is decided
 CELL = 32  # networks of segmentation-models-pytorch take multiples of it
 Logits = Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B L H W"]]
 
@@ -59,10 +60,30 @@ def predict(
             )
     if total is None:
         raise ValueError("predict needs at least one scale; none came.")
-    masks = []
-    for photo, scores in zip(ids, total, strict=True):
-        full = functional.interpolate(
-            scores[None], size=(height, width), mode="bilinear", align_corners=False
-        )
-        masks.append(PseudoMask(photo, full[0].argmax(dim=0).to(torch.uint8).cpu()))
-    return masks
+    return [
+        PseudoMask(photo, decide(scores, (height, width)).cpu())
+        for photo, scores in zip(ids, total, strict=True)
+    ]
+
+
+def decide(scores: Float[Tensor, "L h w"], size: Size) -> UInt8[Tensor, "H W"]:
+    """The best label at every pixel of the photograph, bilinear between cells.
+
+    Rows are enlarged a strip at a time: all of them at once would take gigabytes for a large
+    photograph and many labels.
+    """
+    height, width = size
+    wide = functional.interpolate(
+        scores[None], size=(scores.shape[1], width), mode="bilinear", align_corners=False
+    )[0]
+    places = (torch.arange(height, device=scores.device) + 0.5) * scores.shape[1] / height - 0.5
+    places = places.clamp(0, scores.shape[1] - 1)
+    above = places.long()
+    below = (above + 1).clamp(max=scores.shape[1] - 1)
+    share = (places - above).to(scores.dtype)[:, None]
+    rows = max(1, STRIP // (len(scores) * width))
+    strips = []
+    for strip in torch.split(torch.arange(height, device=scores.device), rows):
+        upper, lower = wide[:, above[strip]], wide[:, below[strip]]
+        strips.append(torch.lerp(upper, lower, share[strip]).argmax(dim=0).to(torch.uint8))
+    return torch.cat(strips)

@@ -17,7 +17,8 @@ from tag2mask.storage import write_text
 from tag2mask.train.checkpoint import load_checkpoint, save_checkpoint
 from tag2mask.train.options import TrainOptions
 
-SEED_STRIDE = 1_000_003  # a prime: seeds of steps of different runs do not meet
+SEED_STRIDE = 1_000_003  # primes: seeds of different runs, processes and steps do not meet
+RANK_STRIDE = 15_485_863
 LOG_EVERY = 10
 
 
@@ -52,7 +53,7 @@ def fit(
     stream = track(batches(done, options.steps), title, options.steps, done)
     for step, batch in enumerate(stream, start=done):
         progress = step / options.steps
-        torch.manual_seed(seed * SEED_STRIDE + step + fabric.global_rank)
+        torch.manual_seed(seed * SEED_STRIDE + fabric.global_rank * RANK_STRIDE + step)
         for optimizer, starts in zip(optimizers, rates, strict=True):
             for group, start in zip(optimizer.param_groups, starts, strict=True):
                 group["lr"] = start * schedule(progress, options)
