@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from oracles.shapes import draw_set, fit_words
+from PIL import Image
+
+from tag2mask import pipeline, stages
+from tag2mask.cli import main
+from tag2mask.storage import voc_palette
+
+WRITTEN = ("masks", "predictions", "classifier", "network", "report", "refined", "maps")
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    return draw_set(tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture(scope="module")
+def finished(drawn, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "mine"
+    main(fit_words(drawn, out, "--truth", str(drawn / "truth")))
+    return out
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    files = [p for name in WRITTEN for p in sorted((run / name).rglob("*")) if p.is_file()]
+    files += [run / "scores.json", run / "supervision.json", run / "experiment.json"]
+    return {p.relative_to(run).as_posix(): p.read_bytes() for p in files}
+
+
+def test_everything_that_was_promised_is_there(finished):
+    ids = ["Größe 1", *(f"p{n:03d}" for n in range(1, 14))]
+    assert sorted(p.stem for p in (finished / "masks").glob("*.png")) == sorted(ids[:10])
+    assert sorted(p.stem for p in (finished / "predictions").glob("*.png")) == sorted(ids)
+    with Image.open(finished / "masks" / "p001.png") as mask:
+        assert mask.mode == "P"
+        assert mask.size == (72, 72)
+        palette = np.array(mask.getpalette()).reshape(-1, 3)
+    assert np.array_equal(palette, voc_palette()[: len(palette)])
+    assert (finished / "network" / "weights.safetensors").is_file()
+    assert not (finished / "network" / "checkpoint.safetensors").exists()
+    page = (finished / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Größe 1" in page or "p001" in page
+    told = json.loads((finished / "supervision.json").read_text())
+    assert told[0] == "image tags of 10 photographs"
+    assert "background level chosen blind, from the maps alone" in told
+
+
+@pytest.mark.parametrize(
+    ("stage", "split"), [("masks", "train"), ("predictions", "train"), ("predictions", "test")]
+)
+def test_scores_are_those_of_a_recount(finished, drawn, stage, split):
+    ids = (drawn / f"{split}.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    pairs = [
+        (np.array(Image.open(drawn / "truth" / f"{i}.png")), np.array(Image.open(path)))
+        for i in ids
+        for path in [finished / stage / f"{i}.png"]
+    ]
+    ious = []
+    for label in range(3):
+        hit = sum(int(((t == label) & (d == label)).sum()) for t, d in pairs)
+        joined = sum(int(((t == label) | (d == label)).sum()) for t, d in pairs)
+        ious.append(hit / joined)
+    scores = json.loads((finished / "scores.json").read_text())["splits"][split]
+    name = "network" if stage == "predictions" else stage
+    assert scores[name]["miou"] == pytest.approx(float(np.mean(ious)), abs=1e-12)
+
+
+def test_the_same_command_does_nothing_again(finished, drawn, monkeypatch):
+    before = contents(finished)
+
+    def never(*_):
+        raise AssertionError("a stage ran again")
+
+    for name in ("check_photographs", "train_method", "find_maps", "refine_maps", "decide_masks"):
+        monkeypatch.setattr(stages, name, never)
+    for name in ("train_network", "predict_all"):
+        monkeypatch.setattr(stages, name, never)
+    main(fit_words(drawn, finished, "--truth", str(drawn / "truth")))
+    assert contents(finished) == before
+
+
+def test_a_new_level_redoes_masks_and_what_follows(finished, drawn, tmp_path, monkeypatch):
+    run = tmp_path / "mine"
+    shutil.copytree(finished, run)
+    ran = []
+    real = pipeline._do
+
+    def noted(context, name, work, **inputs):
+        def remembered(*given):
+            ran.append(name)
+            work(*given)
+
+        return real(context, name, remembered, **inputs)
+
+    monkeypatch.setattr(pipeline, "_do", noted)
+    words = fit_words(drawn, run, "--truth", str(drawn / "truth"), "--background", "0.9")
+    main(words)
+    assert ran == ["masks", "network", "predictions", "scores", "report"]
+    told = json.loads((run / "supervision.json").read_text())
+    assert any("given by the user" in phrase for phrase in told)
+
+
+def test_truth_never_reaches_the_training(finished, drawn, tmp_path):
+    main(fit_words(drawn, tmp_path / "blind"))
+    for name in ("masks", "predictions", "classifier", "network"):
+        for path in sorted((finished / name).rglob("*.*")):
+            twin = tmp_path / "blind" / path.relative_to(finished)
+            assert twin.read_bytes() == path.read_bytes(), path
+    assert json.loads((tmp_path / "blind" / "scores.json").read_text())["splits"] == {}
+    assert (tmp_path / "blind" / "report" / "index.html").is_file()
+
+
+STOPS = [
+    ("tag2mask.stages.write_tensors", 3),
+    ("tag2mask.stages.write_tensors", 14),
+    ("tag2mask.stages.write_labels", 4),
+    ("tag2mask.stages.write_labels", 17),
+    ("tag2mask.pipeline._do", 4),
+    ("tag2mask.verdict.write_page", 0),
+]
+
+
+@pytest.mark.parametrize(("place", "after"), STOPS)
+def test_a_kill_at_any_moment_changes_no_byte(finished, drawn, tmp_path, place, after):
+    words = fit_words(drawn, tmp_path / "mine", "--truth", str(drawn / "truth"))
+    module, name = place.rsplit(".", 1)
+    room = {"tag2mask.stages": stages, "tag2mask.pipeline": pipeline}.get(module)
+    if room is None:
+        from tag2mask import verdict as room
+    real, calls = getattr(room, name), []
+
+    def stopping(*given, **named):
+        calls.append(1)
+        if len(calls) > after:
+            raise KeyboardInterrupt
+        return real(*given, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, name, stopping)
+        with pytest.raises(SystemExit) as left:
+            main(words)
+    assert left.value.code == 130
+    main(words)
+    assert contents(tmp_path / "mine") == contents(finished)
+
+
+def test_the_upper_bound_says_so(drawn, tmp_path):
+    words = fit_words(drawn, tmp_path / "top", "--truth", str(drawn / "truth"))
+    main([*words, "--teacher", "truth"])
+    told = json.loads((tmp_path / "top" / "supervision.json").read_text())
+    assert told[0].startswith("TRUE MASKS of 10 photographs")
+    mask = np.array(Image.open(tmp_path / "top" / "masks" / "p001.png"))
+    assert np.array_equal(mask, np.array(Image.open(drawn / "truth" / "p001.png")))
+    assert not (tmp_path / "top" / "classifier").exists()
