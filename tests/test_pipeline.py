@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from oracles.shapes import draw_set, fit_words
 from PIL import Image
+from safetensors.torch import load_file
 
 from tag2mask import pipeline, stages
 from tag2mask.cli import main
@@ -159,3 +161,12 @@ def test_the_upper_bound_says_so(drawn, tmp_path):
     mask = np.array(Image.open(tmp_path / "top" / "masks" / "p001.png"))
     assert np.array_equal(mask, np.array(Image.open(drawn / "truth" / "p001.png")))
     assert not (tmp_path / "top" / "classifier").exists()
+
+
+def test_two_processes_learn_what_one_does(finished, drawn, tmp_path):
+    main(fit_words(drawn, tmp_path / "two", "--truth", str(drawn / "truth"), "--devices", "2"))
+    one = load_file(finished / "classifier" / "weights.safetensors")
+    two = load_file(tmp_path / "two" / "classifier" / "weights.safetensors")
+    for name, tensor in one.items():
+        assert torch.allclose(tensor.double(), two[name].double(), atol=1e-4), name
+    assert (tmp_path / "two" / "report" / "index.html").is_file()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -134,8 +134,7 @@ def train_method(context: Context, stage: Stage) -> None:
     side = int(e.size * e.train.zoom[1])
     source = Photographs(usable(context, context.data.train), context.classes, side)
     fabric = fabric_of(e, e.devices)
-    work: Any = _train_method
-    fabric.launch(work, e, source, stage.folder)
+    fabric.launch(partial(_train_method, experiment=e, source=source, folder=stage.folder))
 
 
 def train_network(context: Context, stage: Stage) -> None:
@@ -145,8 +144,7 @@ def train_network(context: Context, stage: Stage) -> None:
     photos = Photographs(usable(context, context.data.train), context.classes, side)
     source = MaskedPhotographs(photos, context.run.folder / "masks")
     fabric = fabric_of(e, e.devices)
-    work: Any = _train_network
-    fabric.launch(work, e, source, stage.folder)
+    fabric.launch(partial(_train_network, experiment=e, source=source, folder=stage.folder))
 
 
 def _train_method(
