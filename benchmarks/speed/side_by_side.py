@@ -1,4 +1,4 @@
-"""Time two ways to the same result side by side, in one run.
+r"""Time two ways to the same result side by side, in one run.
 
     from side_by_side import compare, machine, table, versions
 
