@@ -13,8 +13,8 @@ BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 TEST_PROCESSES ?= 2
 
-# An environment is up to date for this folder and this pyproject.toml, whatever the file times say.
-KEY := $(shell { pwd; cat pyproject.toml; } | cksum | cut -d ' ' -f 1)
+# An environment is up to date for this folder, these settings and compiled sources, whatever the file times say.
+KEY := $(shell { pwd; cat pyproject.toml setup.py; find src -name "*.[ch]pp" -exec cat {} +; } | cksum | cut -d " " -f 1)
 ready = $(VENV)/.tag2mask-$(1)-$(KEY)
 
 .DEFAULT_GOAL := help
