@@ -55,7 +55,7 @@ def experiment(data: Path, row: str, seed: int, few: Path) -> Experiment:
     )
     base = Experiment(
         options,
-        size=160,
+        size=224,
         train=TrainOptions(steps=200),
         localize=LocalizeOptions(scales=(1.0, 1.5), flip=False),
         segment=SegmentOptions(scales=(1.0,), flip=False),

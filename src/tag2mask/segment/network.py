@@ -30,6 +30,8 @@ class SegmentOptions:
     """New layers learn this many times faster (DeepLab)."""
     decay: float = 1e-2
     """Weight decay of AdamW (its default in torch)."""
+    frozen: int = 8
+    """Layers of the encoder up to this reduction keep their pretrained weights."""
     scales: tuple[float, ...] = (0.75, 1.0, 1.25)
     """Sizes to look at when predicting, in units of the size trained at."""
     flip: bool = True
@@ -70,7 +72,7 @@ class Segmenter(Trainable[MaskBatch]):
             ) from None
         undilate(self.network.encoder)
         hand_over(trunk.network, self.network.encoder.model)
-        freeze_up_to(self.network.encoder.model, backbone.frozen)
+        freeze_up_to(self.network.encoder.model, options.frozen)
 
     def train(self, mode: bool = True) -> Segmenter:
         """Train or evaluate; the encoder's BatchNorm keeps its pretrained statistics."""
