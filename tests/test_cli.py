@@ -40,6 +40,35 @@ def test_a_tag_for_a_missing_file(drawn, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def _without_split(words):
+    """The same command over all photographs, so that nothing is left out on purpose."""
+    cut = [words.index("--split"), words.index("--test-split")]
+    return [w for n, w in enumerate(words) if n not in (*cut, cut[0] + 1, cut[1] + 1)]
+
+
+def _column(table):
+    return table.replace("id,tags", "id,tags,weight").replace("\n", ",1\n").replace("t,1", "t", 1)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda table: "\n".join(table.splitlines()[:-1]) + "\n", ["no row", "p008"]),
+        (_column, ["unknown column", "weight"]),
+        (lambda table: table.replace("blue", "").replace("p001,", "p001,red"), ["blue"]),
+        (lambda table: table.replace("p001,blue", "p001,green"), ["green", "line 3"]),
+    ],
+    ids=["a file without a row", "an unknown column", "an empty class", "an unknown tag"],
+)
+def test_tables_that_do_not_fit(drawn, tmp_path, capsys, spoil, expected):
+    table = (drawn / "labels.csv").read_text(encoding="utf-8")
+    (drawn / "labels.csv").write_text(spoil(table), encoding="utf-8")
+    message = refused(_without_split(fit_words(drawn, tmp_path / "out")), capsys)
+    for words in expected:
+        assert words.casefold() in message.casefold()
+    assert not (tmp_path / "out" / "classifier").exists()
+
+
 def test_a_truncated_photograph_is_named_then_skipped_and_counted(drawn, tmp_path, capsys):
     path = drawn / "photos" / "p002.png"
     path.write_bytes(path.read_bytes()[:300])
