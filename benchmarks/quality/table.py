@@ -1,10 +1,11 @@
 """Fill a table of method × data set × seed × stage from real runs; resumable.
 
-    python benchmarks/quality/table.py pets=DIR coco=DIR --seeds 0 1 2 --out runs/quality
+    python benchmarks/quality/table.py pets=DIR@192 coco=DIR --seeds 0 1 2 --out runs/quality
 
 Each data set is a folder with `images/`, `labels.csv`, `classes.txt`, `masks/` and
-`splits/{train,test}.txt`, as `tag2mask data compose` writes it. Runs that are finished are
-skipped, one that was interrupted goes on. `--write FILE` writes the table as Markdown.
+`splits/{train,test}.txt`, as `tag2mask data compose` writes it; behind `@` stands the size
+trained at (224 if none does). Runs that are finished are skipped, one that was interrupted goes
+on. `--write FILE` writes the table as Markdown.
 """
 
 from __future__ import annotations
@@ -41,10 +42,12 @@ class Cell:
     data: str
     seed: int
     folder: Path
+    source: Path
+    size: int
 
 
-def experiment(data: Path, row: str, seed: int, few: Path) -> Experiment:
-    """The table's protocol: sizes that two CPU cores can carry, the same for every data set."""
+def experiment(data: Path, row: str, seed: int, few: Path, size: int) -> Experiment:
+    """The table's protocol: what two CPU cores can carry in an hour."""
     options = DataOptions(
         photos=data / "images",
         tags=data / "labels.csv",
@@ -55,24 +58,24 @@ def experiment(data: Path, row: str, seed: int, few: Path) -> Experiment:
     )
     base = Experiment(
         options,
-        size=224,
-        train=TrainOptions(steps=200),
+        size=size,
+        train=TrainOptions(steps=100),
         localize=LocalizeOptions(scales=(1.0, 1.5), flip=False),
         segment=SegmentOptions(scales=(1.0,), flip=False),
-        network=TrainOptions(steps=150, batch=8, zoom=(0.75, 1.5)),
+        network=TrainOptions(steps=120, batch=8, zoom=(0.75, 1.5)),
         seed=seed,
     )
     return replace(base, teacher="truth") if row == "upper bound" else base
 
 
-def run(cell: Cell, data: Path) -> None:
+def run(cell: Cell) -> None:
     """Run one cell to its end and add the seconds of this sitting to its times."""
     started = time.monotonic()
     few = cell.folder.parent / f"{cell.data}.txt"
-    ids = (data / "splits" / "train.txt").read_text(encoding="utf-8").splitlines()
+    ids = (cell.source / "splits" / "train.txt").read_text(encoding="utf-8").splitlines()
     every = max(1, len(ids) // MOST)
     write_text(few, "\n".join(ids[::every][:MOST]) + "\n")
-    fit(experiment(data, cell.row, cell.seed, few), cell.folder)
+    fit(experiment(cell.source, cell.row, cell.seed, few, cell.size), cell.folder)
     path = cell.folder / "times.json"
     spent = read_json(path) if path.is_file() else []
     seconds = round(time.monotonic() - started, 1)
@@ -80,13 +83,20 @@ def run(cell: Cell, data: Path) -> None:
         write_json(path, [*spent, seconds])
 
 
-def cells(sets: dict[str, Path], seeds: list[int], out: Path) -> Iterator[Cell]:
+def cells(sets: dict[str, tuple[Path, int]], seeds: list[int], out: Path) -> Iterator[Cell]:
     """Seed by seed, bounds of later seeds last: an unfinished table covers every data set."""
     every = list(itertools.product(seeds, sets, ROWS))
     every.sort(key=lambda cell: cell[2] != "cam" and cell[0] != seeds[0])
     for seed, name, row in every:
         folder = out / f"{name}-{row.replace(' ', '-')}-{seed}"
-        yield Cell(row, name, seed, folder)
+        yield Cell(row, name, seed, folder, *sets[name])
+
+
+def named_set(text: str) -> tuple[str, tuple[Path, int]]:
+    """NAME=FOLDER or NAME=FOLDER@SIZE."""
+    name, _, place = text.partition("=")
+    folder, _, size = place.partition("@")
+    return name, (Path(folder), int(size or 224))
 
 
 def spread(values: list[float]) -> str:
@@ -160,18 +170,18 @@ def machine() -> str:
 def main() -> None:
     """Run what is missing, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sets", nargs="+", help="NAME=FOLDER")
+    parser.add_argument("sets", nargs="+", help="NAME=FOLDER or NAME=FOLDER@SIZE")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("runs/quality"))
     parser.add_argument("--write", type=Path, help="Markdown file for the table")
     parser.add_argument("--no-run", action="store_true", help="only print what is there")
     given = parser.parse_args()
-    sets = {name: Path(folder) for name, folder in (item.split("=", 1) for item in given.sets)}
+    sets = dict(named_set(item) for item in given.sets)
     planned = list(cells(sets, given.seeds, given.out))
     for number, cell in enumerate(planned, start=1):
         if not given.no_run:
             print(f"[{number}/{len(planned)}] {cell.folder.name}", flush=True)
-            run(cell, sets[cell.data])
+            run(cell)
         done = [c for c in planned if (c.folder / "report" / "stamp").is_file()]
         if done and given.write:
             write_text(given.write, f"{table(done)}\n{machine()}\n")

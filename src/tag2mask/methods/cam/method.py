@@ -43,8 +43,9 @@ INITIAL: Final = 0.01  # deviation of new weights; torchvision does so for new l
 class CAMOptions:
     """What the classifier's training may vary."""
 
-    rate: float = 4e-4
-    """Learning rate of pretrained layers (measured, docs/journal.md)."""
+    rate: float = 1e-3
+    """Learning rate of pretrained layers (measured with the backbone frozen up to its grid,
+    docs/journal.md; 4e-4 where more of it learns)."""
     head: float = 10.0
     """New layers learn this many times faster (IRN, SEAM)."""
     decay: float = 1e-2
