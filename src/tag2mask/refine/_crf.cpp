@@ -18,27 +18,33 @@
 
 #include "csrc/blocks.hpp"
 
-// Plain C++17, what every machine runs.
+// Plain C++17, what every machine runs; GCC gets told about registers, others find out themselves.
+#if defined(__GNUC__) && !defined(__clang__)
+#define TAG2MASK_VECTORS
+#endif
+
 namespace tag2mask {
 namespace plain {
-TAG2MASK_INLINE float madd(float a, float b, float c) { return a * b + c; }
-#include "csrc/filter.hpp"
-#include "csrc/lattice.hpp"
-#include "csrc/mean_field.hpp"
+#ifdef TAG2MASK_VECTORS
+constexpr int LANES = 4;
+#else
+constexpr int LANES = 1;
+#endif
+#include "csrc/engine.hpp"
 }  // namespace plain
 }  // namespace tag2mask
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
+#if defined(TAG2MASK_VECTORS) && defined(__x86_64__)
 #define TAG2MASK_VARIANTS
+#include <immintrin.h>
 
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 namespace tag2mask {
 namespace avx2 {
-TAG2MASK_INLINE float madd(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-#include "csrc/filter.hpp"
-#include "csrc/lattice.hpp"
-#include "csrc/mean_field.hpp"
+constexpr int LANES = 8;
+#define TAG2MASK_FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#include "csrc/engine.hpp"
 }  // namespace avx2
 }  // namespace tag2mask
 #pragma GCC pop_options
@@ -47,10 +53,11 @@ TAG2MASK_INLINE float madd(float a, float b, float c) { return __builtin_fmaf(a,
 #pragma GCC target("avx2,fma,avx512f,avx512vl,avx512dq,avx512bw,prefer-vector-width=512")
 namespace tag2mask {
 namespace avx512 {
-TAG2MASK_INLINE float madd(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-#include "csrc/filter.hpp"
-#include "csrc/lattice.hpp"
-#include "csrc/mean_field.hpp"
+constexpr int LANES = 16;
+#define TAG2MASK_FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define TAG2MASK_GATHER(from, at) \
+  _mm512_mask_i32gather_ps(_mm512_setzero_ps(), 0xffff, _mm512_loadu_si512(at), from, 4)
+#include "csrc/engine.hpp"
 }  // namespace avx512
 }  // namespace tag2mask
 #pragma GCC pop_options

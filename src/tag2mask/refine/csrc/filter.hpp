@@ -3,13 +3,14 @@
 // planar. `madd` is fused where the variant's machine fuses.
 
 template <int D, int C>
-TAG2MASK_INLINE void splat(const Lattice<D>& lattice, std::size_t block, const float (*values)[BLOCK],
+TAG2MASK_INLINE void splat(const Lattice<D>& lattice, std::size_t block, const Floats* values,
                            float factor, float* TAG2MASK_RESTRICT vertices) {
   const std::int32_t* vertex = lattice.vertex.data() + block * (D + 1) * BLOCK;
   const float* weight = lattice.weight.data() + block * (D + 1) * BLOCK;
-  float scaled[BLOCK][C];
-  for (int c = 0; c < C; ++c) {
-    for (int p = 0; p < BLOCK; ++p) scaled[p][c] = values[c][p] * factor;
+  float planar[C][BLOCK], scaled[BLOCK][C];
+  for (int c = 0; c < C; ++c) store(values[c] * floats(factor), planar[c]);
+  for (int p = 0; p < BLOCK; ++p) {
+    for (int c = 0; c < C; ++c) scaled[p][c] = planar[c][p];
   }
   for (int p = 0; p < BLOCK; ++p) {
     for (int j = 0; j <= D; ++j) {
@@ -22,22 +23,21 @@ TAG2MASK_INLINE void splat(const Lattice<D>& lattice, std::size_t block, const f
 
 template <int D, int C>
 TAG2MASK_INLINE void slice(const Lattice<D>& lattice, std::size_t block,
-                           const float* TAG2MASK_RESTRICT vertices, float (*values)[BLOCK]) {
+                           const float* TAG2MASK_RESTRICT vertices, Floats* values) {
   const std::int32_t* vertex = lattice.vertex.data() + block * (D + 1) * BLOCK;
   const float* weight = lattice.weight.data() + block * (D + 1) * BLOCK;
   if constexpr (C <= 2) {
     for (int j = 0; j <= D; ++j) {
-      for (int c = 0; c < C; ++c) {
-        for (int p = 0; p < BLOCK; ++p) {
-          const float value = vertices[vertex[j * BLOCK + p] * C + c];
-          values[c][p] = madd(weight[j * BLOCK + p], value, values[c][p]);
-        }
-      }
+      const Floats share = load(weight + j * BLOCK);
+      Floats corner[C];
+      gather<C>(vertices, vertex + j * BLOCK, corner);
+      for (int c = 0; c < C; ++c) values[c] = madd(share, corner[c], values[c]);
     }
   } else {
-    float sum[BLOCK][C];
+    float planar[C][BLOCK], sum[BLOCK][C];
+    for (int c = 0; c < C; ++c) store(values[c], planar[c]);
     for (int p = 0; p < BLOCK; ++p) {
-      for (int c = 0; c < C; ++c) sum[p][c] = values[c][p];
+      for (int c = 0; c < C; ++c) sum[p][c] = planar[c][p];
       for (int j = 0; j <= D; ++j) {
         const float* at = vertices + std::size_t(vertex[j * BLOCK + p]) * C;
         const float share = weight[j * BLOCK + p];
@@ -45,7 +45,8 @@ TAG2MASK_INLINE void slice(const Lattice<D>& lattice, std::size_t block,
       }
     }
     for (int c = 0; c < C; ++c) {
-      for (int p = 0; p < BLOCK; ++p) values[c][p] = sum[p][c];
+      for (int p = 0; p < BLOCK; ++p) planar[c][p] = sum[p][c];
+      values[c] = load(planar[c]);
     }
   }
 }

@@ -2,17 +2,13 @@
 // Using the Permutohedral Lattice, 2010). Included once per variant, inside its namespace.
 
 // A vertex is D + 1 integers that sum to zero and leave the same remainder r by D + 1, so r and the
-// D first quotients name it. They are packed in mixed radix into one number, in which a step along
-// an axis is an addition. `Key` has 32 or 64 bits; 0 names no vertex.
-template <int D, class Key>
+// D first quotients name it. They are packed in mixed radix into one or two words of 32 bits, r in
+// the first; a step along an axis adds to the words. No vertex has a key of 0.
+template <int D, int WORDS>
 struct Packing {
-  Key stride[D + 1];  // of each quotient; the last one is implied, its stride is 0
-  Key sum = 0;        // of all strides
-  float low[D];       // smallest quotient
-
-  Key step(Key key, int axis) const {  // one step along the axis
-    return key + stride[axis] + (key % (D + 1) ? Key(-1) : Key(D) - sum);
-  }
+  std::uint32_t stride[WORDS][D + 1];  // of each quotient; the last one is implied, its stride is 0
+  std::uint32_t sum[WORDS];            // of all strides
+  float low[D];                        // smallest quotient
 };
 
 // Smallest and largest quotient of each elevated coordinate, two steps of margin included.
@@ -29,10 +25,26 @@ struct Span {
       high[i] = std::ceil(largest / (D + 1)) + 3;
     }
   }
-  double volume() const {
-    double product = D + 1;
-    for (int i = 0; i < D; ++i) product *= high[i] - low[i] + 1;
-    return product;
+  double count(int i) const { return high[i] - low[i] + 1; }
+
+  // Fills words greedily; false if they do not suffice.
+  template <int WORDS>
+  bool pack(Packing<D, WORDS>& packing) const {
+    int word = 0;
+    double room = D + 1;
+    packing = {};
+    for (int i = 0; i < D; ++i) {
+      if (room * count(i) > 4294967295.0) {
+        ++word;
+        room = 1;
+      }
+      if (word == WORDS || count(i) > 4194304.0) return false;
+      packing.low[i] = float(low[i]);
+      packing.stride[word][i] = std::uint32_t(room);
+      packing.sum[word] += std::uint32_t(room);
+      room *= count(i);
+    }
+    return true;
   }
 };
 
@@ -113,97 +125,136 @@ class Table {
   unsigned shift_ = 0;
 };
 
+template <int WORDS>
+using KeyOf = std::conditional_t<WORDS == 1, std::uint32_t, std::uint64_t>;
+
+template <int WORDS>
+using Words = std::uint32_t[WORDS][BLOCK];
+
+template <int WORDS>
+TAG2MASK_INLINE KeyOf<WORDS> join(const Words<WORDS>& words, int p) {
+  KeyOf<WORDS> key = words[0][p];
+  if constexpr (WORDS == 2) key |= KeyOf<WORDS>(words[1][p]) << 32;
+  return key;
+}
+
 // The simplex around each pixel of one block: keys of its vertices and barycentric coordinates.
-template <int D, class Key>
-void locate(const float (&feature)[D][BLOCK], const float* scale, const Packing<D, Key>& packing,
-            Key (&keys)[D + 1][BLOCK], float* TAG2MASK_RESTRICT weight) {
-  constexpr float side = D + 1;
-  constexpr float inverse = 1.0f / side;
-  constexpr float rounder = 12582912.0f;  // 1.5 · 2²³: adding and taking it away rounds
-  float offset[D + 1][BLOCK];             // from the closest point of remainder 0, in simplex sides
-  float quotient[D + 1][BLOCK];
-  float rank[D + 1][BLOCK];
-  float total[BLOCK], sum[BLOCK];
-  for (int p = 0; p < BLOCK; ++p) total[p] = sum[p] = 0;
+template <int D, int WORDS>
+TAG2MASK_INLINE void locate(const float (&feature)[D][BLOCK], const float* scale,
+                            const Packing<D, WORDS>& packing, Words<WORDS> (&keys)[D + 1],
+                            float* TAG2MASK_RESTRICT weight) {
+  const Floats zero = floats(0), one = floats(1), side = floats(D + 1);
+  const Floats inverse = floats(1.0f / (D + 1));
+  Floats quotient[D + 1], rank[D + 1];
+  Floats offset[D + 1];  // from the closest point of remainder 0
+  Floats sum = zero, total = zero;
   for (int i = D; i >= 0; --i) {
-    for (int p = 0; p < BLOCK; ++p) {
-      const float scaled = i > 0 ? feature[i > 0 ? i - 1 : 0][p] * scale[i > 0 ? i - 1 : 0] : 0.0f;
-      const float elevated = sum[p] - float(i) * scaled;
-      sum[p] += scaled;
-      const float rounded = (elevated * inverse + rounder) - rounder;
-      quotient[i][p] = rounded;
-      offset[i][p] = elevated - rounded * side;
-      rank[i][p] = 0;
-      total[p] += rounded;
-    }
+    const Floats scaled = i > 0 ? load(feature[i - 1]) * floats(scale[i - 1]) : zero;
+    const Floats elevated = sum - floats(float(i)) * scaled;
+    sum = sum + scaled;
+    quotient[i] = rounded(elevated * inverse);
+    offset[i] = elevated - quotient[i] * side;
+    total = total + quotient[i];
+    rank[i] = zero;
   }
   for (int i = 0; i < D; ++i) {
     for (int j = i + 1; j <= D; ++j) {
-      for (int p = 0; p < BLOCK; ++p) {
-        const float before = offset[i][p] < offset[j][p] ? 1.0f : 0.0f;
-        rank[i][p] += before;
-        rank[j][p] += 1.0f - before;
-      }
+      const Floats before = where_less(offset[i], offset[j], one, zero);
+      rank[i] = rank[i] + before;
+      rank[j] = rank[j] + (one - before);
     }
   }
   // Rounding may leave the plane on which coordinates sum to zero: go back to it.
   for (int i = 0; i <= D; ++i) {
-    for (int p = 0; p < BLOCK; ++p) {
-      const float shifted = rank[i][p] + total[p];
-      const float back = (shifted < 0 ? 1.0f : 0.0f) - (shifted >= side ? 1.0f : 0.0f);
-      rank[i][p] = shifted + back * side;
-      quotient[i][p] += back;
-      offset[i][p] = (offset[i][p] - back * side) * inverse;
-    }
+    const Floats shifted = rank[i] + total;
+    const Floats back = where_less(shifted, zero, one, where_less(shifted, side, zero, zero - one));
+    rank[i] = shifted + back * side;
+    quotient[i] = quotient[i] + back;
+    offset[i] = (offset[i] - back * side) * inverse;
   }
-  float sorted[D + 1][BLOCK];
-  Key jump[D + 1][BLOCK];  // stride of the coordinate of each rank
+  Floats sorted[D + 1];
   for (int r = 0; r <= D; ++r) {
-    for (int p = 0; p < BLOCK; ++p) {
-      float value = 0;
-      Key stride = 0;
-      for (int i = 0; i <= D; ++i) {
-        value = rank[i][p] == float(r) ? offset[i][p] : value;
-        stride = rank[i][p] == float(r) ? packing.stride[i] : stride;
-      }
-      sorted[r][p] = value;
-      jump[r][p] = stride;
+    sorted[r] = offset[0];
+    for (int i = 1; i <= D; ++i) {
+      sorted[r] = where_equal(rank[i], floats(float(r)), offset[i], sorted[r]);
     }
   }
-  for (int p = 0; p < BLOCK; ++p) {
-    Key key = 0;
+  store(sorted[D] + (one - sorted[0]), weight);
+  for (int k = 1; k <= D; ++k) store(sorted[D - k] - sorted[D - k + 1], weight + k * BLOCK);
+  for (int word = 0; word < WORDS; ++word) {
+    Ints key = ints(0);
     for (int i = 0; i < D; ++i) {
-      key += Key(std::int32_t(quotient[i][p] - packing.low[i])) * packing.stride[i];
+      key = key + to_ints(quotient[i] - floats(packing.low[i])) * ints(packing.stride[word][i]);
     }
-    keys[0][p] = key;
-    weight[p] = sorted[D][p] + (1.0f - sorted[0][p]);
-  }
-  for (int k = 1; k <= D; ++k) {
-    for (int p = 0; p < BLOCK; ++p) {
-      keys[k][p] = keys[k - 1][p] + 1 - jump[D - k + 1][p];
-      weight[k * BLOCK + p] = sorted[D - k][p] - sorted[D - k + 1][p];
+    store(key, keys[0][word]);
+    for (int k = 1; k <= D; ++k) {  // the coordinate whose rank comes next steps back
+      Ints step = ints(packing.stride[word][0]);
+      for (int i = 1; i <= D; ++i) {
+        step = where_equal(rank[i], floats(float(D - k + 1)), ints(packing.stride[word][i]), step);
+      }
+      key = key - step + ints(word == 0 ? 1 : 0);
+      store(key, keys[k][word]);
     }
   }
 }
 
-// Position, and colour if D is 5, in units of their standard deviations.
+// Position, and colour if D is 5, in units of their standard deviations, block after block.
 template <int D>
-void features(const Problem& problem, const Kernel& kernel, const float* colour, std::size_t first,
-              float (&feature)[D][BLOCK]) {
-  for (int p = 0; p < BLOCK; ++p) {
-    const std::size_t pixel = std::min(first + p, problem.pixels() - 1);
-    const std::size_t row = pixel / problem.width;
-    feature[0][p] = float(pixel - row * problem.width) / kernel.sxy;
-    feature[1][p] = float(row) / kernel.sxy;
-    for (int c = 2; c < D; ++c) feature[c][p] = colour[problem.image[3 * pixel + c - 2]];
+class Features {
+ public:
+  Features(const Problem& problem, const Kernel& kernel)
+      : problem_(problem), across_(problem.width), down_(problem.height) {
+    for (std::size_t x = 0; x < problem.width; ++x) across_[x] = float(x) / kernel.sxy;
+    for (std::size_t y = 0; y < problem.height; ++y) down_[y] = float(y) / kernel.sxy;
+    for (int value = 0; value < 256; ++value) colour_[value] = float(value) / kernel.srgb;
   }
+  TAG2MASK_INLINE void next(float (&feature)[D][BLOCK]) {
+    for (int p = 0; p < BLOCK; ++p) {
+      feature[0][p] = across_[x_];
+      feature[1][p] = down_[y_];
+      const std::uint8_t* colours = problem_.image + 3 * pixel_;
+      for (int c = 2; c < D; ++c) feature[c][p] = colour_[colours[c - 2]];
+      if (pixel_ + 1 == problem_.pixels()) continue;  // the last pixel fills its block
+      ++pixel_;
+      if (++x_ == problem_.width) {
+        x_ = 0;
+        ++y_;
+      }
+    }
+  }
+
+ private:
+  const Problem& problem_;
+  Array<float> across_, down_;
+  float colour_[256];
+  std::size_t x_ = 0, y_ = 0, pixel_ = 0;
+};
+
+template <int D, int WORDS>
+TAG2MASK_INLINE KeyOf<WORDS> step_back(const Packing<D, WORDS>& packing, KeyOf<WORDS> key) {
+  // One less in every coordinate: in the remainder, or below 0 in every quotient.
+  const auto first = std::uint32_t(key);
+  const bool within = first % (D + 1) != 0;
+  KeyOf<WORDS> moved = within ? first - 1 : first + D - packing.sum[0];
+  if constexpr (WORDS == 2) {
+    const auto second = std::uint32_t(key >> 32);
+    moved = std::uint32_t(moved) | KeyOf<WORDS>(within ? second : second - packing.sum[1]) << 32;
+  }
+  return moved;
 }
 
-template <int D, class Key>
-void find_neighbours(Lattice<D>& lattice, const Table<Key>& table, const Packing<D, Key>& packing) {
+template <int D, int WORDS>
+void find_neighbours(Lattice<D>& lattice, const Table<KeyOf<WORDS>>& table,
+                     const Packing<D, WORDS>& packing) {
+  using Key = KeyOf<WORDS>;
   const std::size_t row = lattice.vertices + 1;
   lattice.next = Array<std::int32_t>((D + 1) * row, true);
   lattice.previous = Array<std::int32_t>((D + 1) * row, true);
+  Key stride[D + 1];
+  for (int axis = 0; axis <= D; ++axis) {
+    stride[axis] = packing.stride[0][axis];
+    if constexpr (WORDS == 2) stride[axis] |= Key(packing.stride[1][axis]) << 32;
+  }
   constexpr std::size_t ahead = 8;
   Key keys[ahead][D + 1];
   std::size_t slots[ahead][D + 1];
@@ -218,8 +269,9 @@ void find_neighbours(Lattice<D>& lattice, const Table<Key>& table, const Packing
       }
     }
     if (vertex >= row) continue;
+    const Key back = step_back<D, WORDS>(packing, table.key(vertex));
     for (int axis = 0; axis <= D; ++axis) {
-      keys[turn][axis] = packing.step(table.key(vertex), axis);
+      keys[turn][axis] = back + stride[axis];
       slots[turn][axis] = table.slot(keys[turn][axis]);
       table.prefetch(slots[turn][axis]);
     }
@@ -231,71 +283,61 @@ void find_neighbours(Lattice<D>& lattice, const Table<Key>& table, const Packing
 template <int D>
 void normalise(Lattice<D>& lattice) {
   const float alpha = 1.0f / (1.0f + std::ldexp(1.0f, -D));
-  Array<float> first(lattice.vertices + 1, true), second(lattice.vertices + 1, true);
-  const std::size_t count = blocks(lattice.pixels);
-  for (std::size_t b = 0; b < count; ++b) {
-    float ones[1][BLOCK];
-    for (int p = 0; p < BLOCK; ++p) ones[0][p] = b * BLOCK + p < lattice.pixels ? 1.0f : 0.0f;
-    splat<D, 1>(lattice, b, ones, 1.0f, first.data());
+  const std::size_t count = blocks(lattice.pixels), padded = count * BLOCK - lattice.pixels;
+  for (int j = 0; j <= D; ++j) {  // what fills the last block weighs nothing
+    float* end = lattice.weight.data() + (count - 1) * (D + 1) * BLOCK + (j + 1) * BLOCK;
+    std::fill(end - padded, end, 0.0f);
   }
+  Array<float> first(lattice.vertices + 1, true), second(lattice.vertices + 1, true);
+  const Floats ones = floats(1);
+  for (std::size_t b = 0; b < count; ++b) splat<D, 1>(lattice, b, &ones, 1.0f, first.data());
   const float* blurred = blur<D, 1>(lattice, first.data(), second.data());
   const float root = std::sqrt(alpha);
   for (std::size_t b = 0; b < count; ++b) {
-    float sum[1][BLOCK] = {};
-    slice<D, 1>(lattice, b, blurred, sum);
+    Floats sum = floats(0);
+    slice<D, 1>(lattice, b, blurred, &sum);
+    float norm[BLOCK];
+    store(sum, norm);
+    for (float& value : norm) value = root / std::sqrt(value * alpha + 1e-20f);
     float* weight = lattice.weight.data() + b * (D + 1) * BLOCK;
-    for (int p = 0; p < BLOCK; ++p) sum[0][p] = root / std::sqrt(sum[0][p] * alpha + 1e-20f);
     for (int j = 0; j <= D; ++j) {
-      for (int p = 0; p < BLOCK; ++p) {
-        weight[j * BLOCK + p] *= b * BLOCK + p < lattice.pixels ? sum[0][p] : 0.0f;
-      }
+      store(load(weight + j * BLOCK) * load(norm), weight + j * BLOCK);
     }
   }
 }
 
-template <int D, class Key>
+template <int D, int WORDS>
 Lattice<D> build(const Problem& problem, const Kernel& kernel, const float* scale,
-                 const Span<D>& span) {
-  Packing<D, Key> packing;
-  Key stride = D + 1;
-  for (int i = 0; i < D; ++i) {
-    packing.stride[i] = stride;
-    packing.sum += stride;
-    packing.low[i] = float(span.low[i]);
-    stride *= Key(span.high[i] - span.low[i] + 1);
-  }
-  packing.stride[D] = 0;
-  float colour[256];
-  for (int value = 0; value < 256; ++value) colour[value] = float(value) / kernel.srgb;
-
+                 const Packing<D, WORDS>& packing) {
   Lattice<D> lattice;
   lattice.pixels = problem.pixels();
   const std::size_t count = blocks(lattice.pixels), size = (D + 1) * BLOCK;
   lattice.vertex = Array<std::int32_t>(count * size);
   lattice.weight = Array<float>(count * size);
-  Table<Key> table(lattice.pixels / 2);
-  Key keys[2][D + 1][BLOCK];
+  Table<KeyOf<WORDS>> table(lattice.pixels / 2);
+  Features<D> features(problem, kernel);
+  Words<WORDS> keys[2][D + 1];  // of one block while its slots come into the cache, and the next
   float feature[D][BLOCK];
   for (std::size_t b = 0; b <= count; ++b) {
     if (b < count) {
-      features<D>(problem, kernel, colour, b * BLOCK, feature);
-      locate<D, Key>(feature, scale, packing, keys[b % 2], lattice.weight.data() + b * size);
-      for (const auto& row : keys[b % 2]) {
-        for (const Key key : row) table.prefetch(table.slot(key));
+      features.next(feature);
+      locate<D, WORDS>(feature, scale, packing, keys[b % 2], lattice.weight.data() + b * size);
+      for (const auto& words : keys[b % 2]) {
+        for (int p = 0; p < BLOCK; ++p) table.prefetch(table.slot(join<WORDS>(words, p)));
       }
     }
     if (b == 0) continue;
     if (table.full(size)) table.grow();
     std::int32_t* vertex = lattice.vertex.data() + (b - 1) * size;
-    for (int p = 0; p < BLOCK; ++p) {
-      for (int k = 0; k <= D; ++k) {
-        const Key key = keys[(b - 1) % 2][k][p];
+    for (int k = 0; k <= D; ++k) {
+      for (int p = 0; p < BLOCK; ++p) {
+        const auto key = join<WORDS>(keys[(b - 1) % 2][k], p);
         vertex[k * BLOCK + p] = table.find_or_insert(key, table.slot(key));
       }
     }
   }
   lattice.vertices = table.size();
-  find_neighbours<D, Key>(lattice, table, packing);
+  find_neighbours<D, WORDS>(lattice, table, packing);
   normalise<D>(lattice);
   return lattice;
 }
@@ -309,11 +351,9 @@ Lattice<D> make_lattice(const Problem& problem, const Kernel& kernel) {
   most[1] = double(problem.height - 1) / kernel.sxy;
   for (int c = 2; c < D; ++c) most[c] = 255.0 / kernel.srgb;
   const Span<D> span(most, scale);
-  if (span.volume() < 4294967295.0) {
-    return build<D, std::uint32_t>(problem, kernel, scale, span);
-  }
-  if (span.volume() < 9e18 && most[0] + most[1] + (D > 2 ? 3 * most[D - 1] : 0) < 1e6) {
-    return build<D, std::uint64_t>(problem, kernel, scale, span);
-  }
+  Packing<D, 1> small;
+  if (span.template pack<1>(small)) return build<D, 1>(problem, kernel, scale, small);
+  Packing<D, 2> large;
+  if (span.template pack<2>(large)) return build<D, 2>(problem, kernel, scale, large);
   throw std::invalid_argument("standard deviations are too small for a photograph of this size");
 }

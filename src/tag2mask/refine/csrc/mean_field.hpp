@@ -5,28 +5,6 @@
 // With Potts compatibility only differences of messages matter, and the filters are linear: what
 // is filtered is the probability of each label minus that of the first one, labels − 1 channels.
 
-// eˣ for x ≤ 0, relative error below 2e-7; what would be denormal is zero or tiny.
-TAG2MASK_INLINE void exponential(float (&x)[BLOCK]) {
-  std::int32_t bits[BLOCK];
-  float power[BLOCK];
-  for (int p = 0; p < BLOCK; ++p) {
-    const float bounded = x[p] > -87.0f ? x[p] : -87.0f;
-    constexpr float rounder = 12582912.0f;
-    const float n = (bounded * 1.44269504088896341f + rounder) - rounder;
-    const float r = madd(n, 2.12194440e-4f, madd(n, -0.693359375f, bounded));
-    float y = 1.9875691500e-4f;
-    y = madd(y, r, 1.3981999507e-3f);
-    y = madd(y, r, 8.3334519073e-3f);
-    y = madd(y, r, 4.1665795894e-2f);
-    y = madd(y, r, 1.6666665459e-1f);
-    y = madd(y, r, 5.0000001201e-1f);
-    x[p] = madd(y * r, r, r) + 1.0f;
-    bits[p] = (std::int32_t(n) + 127) * (1 << 23);
-  }
-  std::memcpy(power, bits, sizeof power);
-  for (int p = 0; p < BLOCK; ++p) x[p] *= power[p];
-}
-
 // The lattice of one kernel with the messages of all channels, in groups of 8, 4, 2 and 1.
 template <int D>
 class Messages {
@@ -46,9 +24,9 @@ class Messages {
       std::memset(group.target.data(), 0, group.target.size() * sizeof(float));
     }
   }
-  TAG2MASK_INLINE void add(std::size_t block, const float (*values)[BLOCK]) {
+  TAG2MASK_INLINE void add(std::size_t block, const Floats* values) {
     for (auto& group : groups_) {
-      const float(*from)[BLOCK] = values + group.first;
+      const Floats* from = values + group.first;
       float* to = group.target.data();
       switch (group.size) {
         case 8: splat<D, 8>(*lattice_, block, from, factor_, to); break;
@@ -70,9 +48,9 @@ class Messages {
       if (last == from) std::swap(group.ready, group.target);
     }
   }
-  TAG2MASK_INLINE void receive(std::size_t block, float (*values)[BLOCK]) const {
+  TAG2MASK_INLINE void receive(std::size_t block, Floats* values) const {
     for (const auto& group : groups_) {
-      float(*to)[BLOCK] = values + group.first;
+      Floats* to = values + group.first;
       const float* from = group.ready.data();
       switch (group.size) {
         case 8: slice<D, 8>(*lattice_, block, from, to); break;
@@ -94,39 +72,22 @@ class Messages {
   std::vector<Group> groups_;
 };
 
-// Scores to probabilities, in place. With Potts, `scores` lacks the first label, whose score is 0;
-// what comes out goes to `all` (every label), and `scores` takes what is to be filtered.
-TAG2MASK_INLINE void softmax(float (*scores)[BLOCK], float (*all)[BLOCK], std::size_t labels,
-                             bool potts) {
-  float largest[BLOCK], sum[BLOCK];
+// Scores to probabilities. With Potts, `scores` lack the first label, whose score is 0. What comes
+// out goes to `all` (every label), and `scores` take what is to be filtered.
+TAG2MASK_INLINE void softmax(Floats* scores, Floats* all, std::size_t labels, bool potts) {
   const std::size_t skip = potts ? 1 : 0;
-  for (int p = 0; p < BLOCK; ++p) {
-    if (potts) all[0][p] = 0;
-    sum[p] = 0;
-  }
-  for (std::size_t l = skip; l < labels; ++l) {
-    for (int p = 0; p < BLOCK; ++p) all[l][p] = scores[l - skip][p];
-  }
-  for (int p = 0; p < BLOCK; ++p) largest[p] = all[0][p];
-  for (std::size_t l = 1; l < labels; ++l) {
-    for (int p = 0; p < BLOCK; ++p) largest[p] = all[l][p] > largest[p] ? all[l][p] : largest[p];
-  }
+  all[0] = floats(0);
+  for (std::size_t l = skip; l < labels; ++l) all[l] = scores[l - skip];
+  Floats most = all[0], sum = floats(0);
+  for (std::size_t l = 1; l < labels; ++l) most = largest(most, all[l]);
   for (std::size_t l = 0; l < labels; ++l) {
-    float x[BLOCK];
-    for (int p = 0; p < BLOCK; ++p) x[p] = all[l][p] - largest[p];
-    exponential(x);
-    for (int p = 0; p < BLOCK; ++p) {
-      all[l][p] = x[p];
-      sum[p] += x[p];
-    }
+    all[l] = exponential(all[l] - most);
+    sum = sum + all[l];
   }
-  for (int p = 0; p < BLOCK; ++p) sum[p] = 1.0f / sum[p];
-  for (std::size_t l = 0; l < labels; ++l) {
-    for (int p = 0; p < BLOCK; ++p) all[l][p] *= sum[p];
-  }
-  for (std::size_t l = skip; l < labels; ++l) {
-    for (int p = 0; p < BLOCK; ++p) scores[l - skip][p] = all[l][p] - (potts ? all[0][p] : 0.0f);
-  }
+  const Floats inverse = floats(1) / sum;
+  for (std::size_t l = 0; l < labels; ++l) all[l] = all[l] * inverse;
+  const Floats reference = potts ? all[0] : floats(0);
+  for (std::size_t l = skip; l < labels; ++l) scores[l - skip] = all[l] - reference;
 }
 
 class Inference {
@@ -138,8 +99,8 @@ class Inference {
         each_(problem.labels - (potts_ ? 1 : 0)),
         channels_(each_ * problem.unaries),
         evidence_(blocks(problem.pixels()) * channels_ * BLOCK),
-        values_(channels_ * BLOCK),
-        all_(problem.labels * BLOCK) {
+        values_(channels_),
+        all_(problem.labels) {
     if (gaussian) gaussian_.emplace(std::move(gaussian), problem.gaussian.weight, channels_);
     if (bilateral) bilateral_.emplace(std::move(bilateral), problem.bilateral.weight, channels_);
     gather_evidence();
@@ -155,8 +116,6 @@ class Inference {
   }
 
  private:
-  using Values = float (*)[BLOCK];
-
   // What the unaries say, as scores: −energy, with Potts relative to the first label.
   void gather_evidence() {
     const std::size_t pixels = problem_.pixels();
@@ -184,46 +143,45 @@ class Inference {
   }
   // Slice, softmax and splat of one block while it is in the cache.
   void visit(std::size_t b, bool messages, bool last) {
-    const auto values = reinterpret_cast<Values>(values_.data());
-    std::memset(values_.data(), 0, values_.size() * sizeof(float));
+    Floats *values = values_.data(), *all = all_.data();
+    const float* evidence = evidence_.data() + b * channels_ * BLOCK;
+    for (std::size_t c = 0; c < channels_; ++c) values[c] = floats(0);
     if (messages) {
       if (gaussian_) gaussian_->receive(b, values);
       if (bilateral_) bilateral_->receive(b, values);
       if (!potts_) apply_compatibility(values);
     }
-    const float* evidence = evidence_.data() + b * channels_ * BLOCK;
-    for (std::size_t i = 0; i < channels_ * BLOCK; ++i) values_[i] += evidence[i];
-    const auto all = reinterpret_cast<Values>(all_.data());
+    for (std::size_t c = 0; c < channels_; ++c) values[c] = values[c] + load(evidence + c * BLOCK);
     for (std::size_t u = 0; u < problem_.unaries; ++u) {
       softmax(values + u * each_, all, problem_.labels, potts_);
-      if (last) write(b, u, all);
+      if (last) write(b, u);
     }
     if (last) return;
     if (gaussian_) gaussian_->add(b, values);
     if (bilateral_) bilateral_->add(b, values);
   }
   // Messages of labels to costs: −Σ μ(l, l') · message(l').
-  void apply_compatibility(Values values) {
+  void apply_compatibility(Floats* values) {
     const std::size_t labels = problem_.labels;
-    const auto mixed = reinterpret_cast<Values>(all_.data());
     for (std::size_t u = 0; u < problem_.unaries; ++u) {
-      const Values own = values + u * labels;
+      Floats* own = values + u * labels;
       for (std::size_t l = 0; l < labels; ++l) {
-        for (int p = 0; p < BLOCK; ++p) mixed[l][p] = 0;
+        all_[l] = floats(0);
         for (std::size_t m = 0; m < labels; ++m) {
-          const float cost = problem_.compatibility[l * labels + m];
-          for (int p = 0; p < BLOCK; ++p) mixed[l][p] = madd(-cost, own[m][p], mixed[l][p]);
+          all_[l] = madd(floats(-problem_.compatibility[l * labels + m]), own[m], all_[l]);
         }
       }
-      std::memcpy(own, mixed, labels * BLOCK * sizeof(float));
+      for (std::size_t l = 0; l < labels; ++l) own[l] = all_[l];
     }
   }
-  void write(std::size_t b, std::size_t u, Values all) {
+  void write(std::size_t b, std::size_t u) {
     const std::size_t pixels = problem_.pixels();
     const std::size_t first = b * BLOCK, count = std::min<std::size_t>(BLOCK, pixels - first);
     for (std::size_t l = 0; l < problem_.labels; ++l) {
+      float values[BLOCK];
+      store(all_[l], values);
       float* to = problem_.probabilities + (u * problem_.labels + l) * pixels + first;
-      std::memcpy(to, all[l], count * sizeof(float));
+      std::memcpy(to, values, count * sizeof(float));
     }
   }
 
@@ -231,7 +189,7 @@ class Inference {
   bool potts_;
   std::size_t each_, channels_;
   Array<float> evidence_;  // [block][channel][BLOCK]
-  Array<float> values_, all_;
+  Array<Floats> values_, all_;
   std::optional<Messages<2>> gaussian_;
   std::optional<Messages<5>> bilateral_;
 };
