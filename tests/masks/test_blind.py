@@ -8,7 +8,7 @@ import torch
 from skimage.filters import threshold_minimum, threshold_otsu
 from torch import Tensor
 
-from tag2mask.masks import PeakHistogram, blind_level, mean_level, otsu, valley
+from tag2mask.masks import PeakHistogram, blind_level, mean_level, otsu, raised_mean, valley
 from tag2mask.masks.blind import SHARE
 from tag2mask.types import CamSet
 
@@ -61,6 +61,20 @@ def test_the_mean_is_the_mean() -> None:
     assert mean_level(histogram(values)) == pytest.approx(values.mean() / 255)
 
 
+def test_the_raised_mean_is_half_a_deviation_above_it() -> None:
+    values = two_groups(60, 180, 0.5, 20)
+    expected = (values.mean() + values.std() / 2) / 255
+    assert raised_mean(histogram(values)) == pytest.approx(expected, abs=1e-12)
+    assert blind_level(histogram(values)) == raised_mean(histogram(values))
+
+
+def test_the_raised_mean_can_be_beaten() -> None:
+    """Where nearly everything is certain, mean and deviation add up to more than one."""
+    values = np.array([0] * 2 + [255] * 8)
+    assert values.mean() + values.std() / 2 > 254.5
+    assert raised_mean(histogram(values)) < 1
+
+
 def test_a_level_divides_two_values() -> None:
     for rule in (otsu, valley, mean_level, blind_level):
         assert 50 / 255 < rule(histogram(np.repeat([50, 200], 9).astype(np.uint8))) < 200 / 255
@@ -68,7 +82,7 @@ def test_a_level_divides_two_values() -> None:
 
 def test_without_two_different_values_the_level_is_the_middle() -> None:
     assert otsu(PeakHistogram.zeros()) == valley(PeakHistogram.zeros()) == 0.5
-    assert mean_level(PeakHistogram.zeros()) == 0.5
+    assert mean_level(PeakHistogram.zeros()) == raised_mean(PeakHistogram.zeros()) == 0.5
     assert otsu(histogram(np.full(5, 77))) == 0.5
 
 
