@@ -159,7 +159,7 @@ def test_what_cannot_be_grouped(
 def test_the_kernel_refuses_arrays_that_do_not_fit() -> None:
     kernel = module._KERNEL
     assert kernel is not None
-    image, regions = np.zeros((3, 4, 5), np.uint8), np.zeros((4, 5), np.int32)
+    image, regions = np.zeros((3, 4, 5), np.uint8), np.zeros((4, 5), np.int64)
     for wrong in [
         (image, 4, 6, 3, 10.0, 8, regions),
         (image[:2], 4, 5, 3, 10.0, 8, regions),

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.color import rgb2lab
 
-ITERATIONS, STRIDE, REACH, SMALLEST = 8, 3, 1.25, 0.25
+ITERATIONS, STRIDE, REACH, SMALLEST = 5, 3, 1.25, 0.25
 
 
 def nearest_integer(value: float) -> int:

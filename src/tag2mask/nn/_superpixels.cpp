@@ -122,10 +122,11 @@ std::vector<Cluster> on_a_grid(const Picture& picture, int segments) {
 }
 
 // Offer a cluster to the pixels begin … end − 1 of a row, both multiples of the block.
+// `away` is the squared distance of the row, weighted like that of the columns.
 WIDER void offer(const float* __restrict lightness, const float* __restrict red_green,
-                 const float* __restrict blue_yellow,
-                 int begin, int end, Cluster cluster, std::int32_t number, float nearness,
-                 float* __restrict best, std::int32_t* __restrict labels) {
+                 const float* __restrict blue_yellow, int begin, int end, Cluster cluster,
+                 std::int32_t number, float nearness, float away, float* __restrict best,
+                 std::int32_t* __restrict labels) {
     for (int start = begin; start < end; start += BLOCK) {
         for (int i = 0; i < BLOCK; ++i) {
             const int x = start + i;
@@ -133,7 +134,7 @@ WIDER void offer(const float* __restrict lightness, const float* __restrict red_
             const float a = red_green[x] - cluster.red_green;
             const float b = blue_yellow[x] - cluster.blue_yellow;
             const float right = static_cast<float>(x) - cluster.x;
-            const float distance = l * l + a * a + b * b + (right * right + cluster.y) * nearness;
+            const float distance = l * l + a * a + b * b + (right * right * nearness + away);
             const bool nearer = distance < best[x];
             best[x] = nearer ? distance : best[x];
             labels[x] = nearer ? number : labels[x];
@@ -183,14 +184,14 @@ private:
     }
 
     void offer_to_row(int y, std::int32_t number, float reach, float* best) {
-        Cluster cluster = clusters_[number];
+        const Cluster& cluster = clusters_[number];
         const int left = std::max(0, static_cast<int>(cluster.x - reach));
         const int right = std::min(picture_.width, static_cast<int>(cluster.x + reach) + 1);
         const std::size_t row = static_cast<std::size_t>(y) * picture_.pitch;
-        cluster.y = (y - cluster.y) * (y - cluster.y);
+        const float down = static_cast<float>(y) - cluster.y;
         offer(&picture_.lightness[row], &picture_.red_green[row], &picture_.blue_yellow[row],
               left / BLOCK * BLOCK, (right + BLOCK - 1) / BLOCK * BLOCK, cluster, number, nearness_,
-              best, &labels_[row]);
+              down * down * nearness_, best, &labels_[row]);
     }
 
     void add_row(int y, std::vector<Sums>& sums) const {
@@ -221,6 +222,24 @@ private:
     float step_, nearness_;
 };
 
+// Numbers of which some turn out to be the same; one of them, the root, speaks for all.
+class Unions {
+public:
+    int add() {
+        parents_.push_back(static_cast<int>(parents_.size()));
+        return parents_.back();
+    }
+    int root(int i) {
+        while (parents_[i] != i) i = parents_[i] = parents_[parents_[i]];
+        return i;
+    }
+    void join(int into, int from) { parents_[from] = into; }
+    int size() const { return static_cast<int>(parents_.size()); }
+
+private:
+    std::vector<int> parents_;
+};
+
 // Connected components of the clusters, small ones merged into the neighbour of the nearest colour.
 class Components {
 public:
@@ -233,15 +252,13 @@ public:
 
     void merge_smaller_than(float smallest) {
         std::vector<std::vector<int>> neighbours = neighbours_of_smaller_than(smallest);
-        std::vector<int> order(runs_.size());
-        std::iota(order.begin(), order.end(), 0);
-        order.erase(std::remove_if(order.begin(), order.end(),
-                                   [&](int i) { return root(i) != i || sums_[i].count >= smallest; }),
-                    order.end());
+        std::vector<int> order;
+        for (int i = 0; i < unions_.size(); ++i)
+            if (sums_[i].count < smallest) order.push_back(i);
         std::stable_sort(order.begin(), order.end(),
                          [this](int i, int j) { return sums_[i].count < sums_[j].count; });
         for (const int small : order) {
-            if (root(small) != small || sums_[small].count >= smallest) continue;
+            if (unions_.root(small) != small || sums_[small].count >= smallest) continue;
             const int into = nearest(small, neighbours[small]);
             if (into < 0) continue;
             unite(into, small);
@@ -252,14 +269,14 @@ public:
     }
 
     // Write 0 … S − 1 in the order of first pixels; returns S.
-    int write(std::int32_t* regions) {
-        std::vector<int> numbers(runs_.size(), -1);
+    int write(std::int64_t* regions) {
+        std::vector<int> numbers(unions_.size(), -1);
         int count = 0;
         for (int y = 0; y < picture_.height; ++y) {
+            std::int64_t* row = regions + static_cast<std::size_t>(y) * picture_.width;
             for (int i = rows_[y]; i < rows_[y + 1]; ++i) {
-                int& number = numbers[root(i)];
+                int& number = numbers[unions_.root(runs_[i].component)];
                 if (number < 0) number = count++;
-                std::int32_t* row = regions + static_cast<std::size_t>(y) * picture_.width;
                 std::fill(row + runs_[i].begin, row + runs_[i].end, number);
             }
         }
@@ -274,46 +291,50 @@ private:
             for (int begin = 0; begin < picture_.width;) {
                 int end = begin + 1;
                 while (end < picture_.width && row[end] == row[begin]) ++end;
-                runs_.push_back({begin, end, row[begin], static_cast<int>(runs_.size())});
+                runs_.push_back({begin, end, row[begin], 0});
                 begin = end;
             }
         }
         rows_.push_back(static_cast<int>(runs_.size()));
     }
 
-    // Call touch(upper, lower) for runs of neighbouring rows that share a column.
+    // Call touch(upper, lower) for runs of the row y and the one above that share a column.
     template <typename Touch>
-    void between_rows(Touch touch) {
-        for (int y = 1; y < picture_.height; ++y) {
-            int upper = rows_[y - 1], lower = rows_[y];
-            while (upper < rows_[y] && lower < rows_[y + 1]) {
-                touch(upper, lower);
-                if (runs_[upper].end < runs_[lower].end) ++upper;
-                else if (runs_[upper].end > runs_[lower].end) ++lower;
-                else ++upper, ++lower;
-            }
+    void across(int y, Touch touch) {
+        int upper = rows_[y - 1], lower = rows_[y];
+        while (upper < rows_[y] && lower < rows_[y + 1]) {
+            touch(runs_[upper], runs_[lower]);
+            const int ends = runs_[upper].end - runs_[lower].end;
+            upper += ends <= 0;
+            lower += ends >= 0;
         }
     }
 
+    // Components in the order of their first pixels.
     void join_rows() {
-        between_rows([this](int upper, int lower) {
-            if (runs_[upper].label != runs_[lower].label) return;
-            const int i = root(upper), j = root(lower);
-            runs_[std::max(i, j)].component = std::min(i, j);
-        });
-    }
-
-    int root(int i) {
-        while (runs_[i].component != i) i = runs_[i].component = runs_[runs_[i].component].component;
-        return i;
+        Unions found;
+        for (Run& run : runs_) run.component = found.add();
+        for (int y = 1; y < picture_.height; ++y) {
+            across(y, [&found](const Run& upper, const Run& lower) {
+                if (upper.label != lower.label) return;
+                const int i = found.root(upper.component), j = found.root(lower.component);
+                found.join(std::min(i, j), std::max(i, j));
+            });
+        }
+        std::vector<int> numbers(runs_.size(), -1);
+        for (Run& run : runs_) {
+            int& number = numbers[found.root(run.component)];
+            if (number < 0) number = unions_.add();
+            run.component = number;
+        }
     }
 
     void measure() {
-        sums_.resize(runs_.size());
+        sums_.resize(unions_.size());
         for (int y = 0; y < picture_.height; ++y) {
             const std::size_t row = static_cast<std::size_t>(y) * picture_.pitch;
             for (int i = rows_[y]; i < rows_[y + 1]; ++i) {
-                Sums& sum = sums_[root(i)];
+                Sums& sum = sums_[runs_[i].component];
                 for (int x = runs_[i].begin; x < runs_[i].end; ++x) {
                     sum.lightness += picture_.lightness[row + x];
                     sum.red_green += picture_.red_green[row + x];
@@ -325,16 +346,17 @@ private:
     }
 
     std::vector<std::vector<int>> neighbours_of_smaller_than(float smallest) {
-        std::vector<std::vector<int>> neighbours(runs_.size());
-        const auto touch = [&](int first, int second) {
-            const int i = root(first), j = root(second);
+        std::vector<std::vector<int>> neighbours(unions_.size());
+        const auto touch = [&](const Run& first, const Run& second) {
+            const int i = first.component, j = second.component;
             if (i == j) return;
             if (sums_[i].count < smallest) neighbours[i].push_back(j);
             if (sums_[j].count < smallest) neighbours[j].push_back(i);
         };
-        between_rows(touch);
-        for (int y = 0; y < picture_.height; ++y)
-            for (int i = rows_[y] + 1; i < rows_[y + 1]; ++i) touch(i - 1, i);
+        for (int y = 0; y < picture_.height; ++y) {
+            if (y > 0) across(y, touch);
+            for (int i = rows_[y] + 1; i < rows_[y + 1]; ++i) touch(runs_[i - 1], runs_[i]);
+        }
         return neighbours;
     }
 
@@ -342,7 +364,7 @@ private:
         int found = -1;
         float least = std::numeric_limits<float>::infinity();
         for (const int neighbour : neighbours) {
-            const int other = root(neighbour);
+            const int other = unions_.root(neighbour);
             const float distance = other == small ? least : colour_distance(small, other);
             if (distance < least) found = other, least = distance;
         }
@@ -358,7 +380,7 @@ private:
     }
 
     void unite(int into, int small) {
-        runs_[small].component = into;
+        unions_.join(into, small);
         sums_[into].lightness += sums_[small].lightness;
         sums_[into].red_green += sums_[small].red_green;
         sums_[into].blue_yellow += sums_[small].blue_yellow;
@@ -368,11 +390,12 @@ private:
     const Picture& picture_;
     std::vector<Run> runs_;
     std::vector<int> rows_;
+    Unions unions_;
     std::vector<Sums> sums_;
 };
 
 int superpixels(const std::uint8_t* rgb, int height, int width, int segments, float compactness,
-                int iterations, std::int32_t* regions) {
+                int iterations, std::int64_t* regions) {
     const Picture picture = to_lab(rgb, height, width);
     Slic slic(picture, segments, compactness);
     const int stride = std::min(STRIDE, height);
@@ -409,7 +432,7 @@ PyObject* call_slic(PyObject*, PyObject* arguments) {
     if (!to.hold(regions, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)) return nullptr;
     const Py_ssize_t pixels = static_cast<Py_ssize_t>(height) * width;
     if (height < 1 || width < 1 || segments < 1 || iterations < 1 || from.buffer.len != 3 * pixels ||
-        to.buffer.len != 4 * pixels) {
+        to.buffer.len != 8 * pixels) {
         PyErr_SetString(PyExc_ValueError, "slic: sizes do not fit");
         return nullptr;
     }
@@ -418,7 +441,7 @@ PyObject* call_slic(PyObject*, PyObject* arguments) {
     try {
         count = superpixels(static_cast<const std::uint8_t*>(from.buffer.buf), height, width,
                             segments, compactness, iterations,
-                            static_cast<std::int32_t*>(to.buffer.buf));
+                            static_cast<std::int64_t*>(to.buffer.buf));
     } catch (const std::bad_alloc&) {
         count = -1;
     }
@@ -429,7 +452,7 @@ PyObject* call_slic(PyObject*, PyObject* arguments) {
 PyMethodDef methods[] = {
     {"slic", call_slic, METH_VARARGS,
      "slic(image, height, width, segments, compactness, iterations, regions) -> count\n\n"
-     "Write the region of every pixel of a uint8 RGB image in planes into int32 regions."},
+     "Write the region of every pixel of a uint8 RGB image in planes into int64 regions."},
     {nullptr, nullptr, 0, nullptr}};
 
 PyModuleDef module = {PyModuleDef_HEAD_INIT, "_superpixels", nullptr, -1, methods,
