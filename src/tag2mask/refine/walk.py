@@ -149,29 +149,34 @@ class _Stencil:
     def polynomial(
         self, values: Float[Tensor, "K N"], coefficients: list[float]
     ) -> Float[Tensor, "K N"]:
-        """The sum over k of c_k · T_k(S) · values; T_k = 2·S·T_(k−1) − T_(k−2), T_1 = S."""
+        """The sum over k of c_k · T_k(S) · values; T_k = 2·S·T_(k−1) − T_(k−2), T_1 = S.
+
+        The next polynomial replaces the last but one, so two buffers and their views are enough.
+        """
         result = coefficients[0] * values
-        previous, current = values, values
+        newer, older = values.clone(), torch.zeros_like(values)
+        links = [self._links(newer, older), self._links(older, newer)]
         for number, coefficient in enumerate(coefficients[1:], start=1):
+            older.neg_()
+            for target, weight, source in links[(number - 1) % 2]:
+                target.addcmul_(weight, source)
             if number == 1:
-                following = self._add_doubled(current, torch.zeros_like(current)).div_(2)
-            else:
-                following = self._add_doubled(current, previous.neg_())
-            previous, current = current, following
+                older.div_(2)
             if coefficient:
-                result.add_(current, alpha=coefficient)
+                result.add_(older, alpha=coefficient)
+            newer, older = older, newer
         return result
 
-    def _add_doubled(
-        self, values: Float[Tensor, "K N"], to: Float[Tensor, "K N"]
-    ) -> Float[Tensor, "K N"]:
-        """Add 2 · S · values in place, both ends of every pair at once."""
-        count = values.shape[-1]
-        to.addcmul_(self.diagonal, values)
+    def _links(
+        self, source: Float[Tensor, "K N"], target: Float[Tensor, "K N"]
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """What is added to what, times what, for 2 · S · source: both ends of every pair."""
+        count = source.shape[-1]
+        links = [(target, self.diagonal, source)]
         for shift, weight in self.pairs:
-            to[:, : count - shift].addcmul_(weight, values[:, shift:])
-            to[:, shift:].addcmul_(weight, values[:, : count - shift])
-        return to
+            links.append((target[:, : count - shift], weight, source[:, shift:]))
+            links.append((target[:, shift:], weight, source[:, : count - shift]))
+        return links
 
     def flatten(self, values: Float[Tensor, "K h w"]) -> Float[Tensor, "K N"]:
         """Rows one after the other with zeros in the gaps."""
