@@ -74,41 +74,45 @@ struct Engine {
   void (*infer)(const Problem&, std::shared_ptr<const Lattice<2>>);
 };
 
-Engine choose() {
+// The variants that this machine runs, best first.
+std::vector<Engine> runnable() {
+  std::vector<Engine> engines;
 #ifdef TAG2MASK_VARIANTS
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+  const bool fused = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (fused && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
-    return {"avx512", tag2mask::avx512::make_gaussian, tag2mask::avx512::infer};
+    engines.push_back({"avx512", tag2mask::avx512::make_gaussian, tag2mask::avx512::infer});
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    return {"avx2", tag2mask::avx2::make_gaussian, tag2mask::avx2::infer};
-  }
+  if (fused) engines.push_back({"avx2", tag2mask::avx2::make_gaussian, tag2mask::avx2::infer});
 #endif
-  return {"plain", tag2mask::plain::make_gaussian, tag2mask::plain::infer};
+  engines.push_back({"plain", tag2mask::plain::make_gaussian, tag2mask::plain::infer});
+  return engines;
 }
 
-const Engine& engine() {
-  static const Engine chosen = choose();
-  return chosen;
+const std::vector<Engine>& engines() {
+  static const std::vector<Engine> found = runnable();
+  return found;
 }
 
 // Lattices of positions depend on nothing but the photograph's size: the last few are kept.
 class GaussianCache {
  public:
-  std::shared_ptr<const Lattice<2>> get(const Problem& problem) {
-    const Key key{problem.height, problem.width, problem.gaussian.sxy};
+  std::shared_ptr<const Lattice<2>> get(const Problem& problem, const Engine& engine) {
+    const Key key{engine.name, problem.height, problem.width, problem.gaussian.sxy};
     if (auto known = find(key)) return known;
-    auto made = std::make_shared<const Lattice<2>>(engine().make_gaussian(problem));
+    auto made = std::make_shared<const Lattice<2>>(engine.make_gaussian(problem));
     if (made->bytes() <= MOST_BYTES / MOST_ENTRIES) keep(key, made);
     return made;
   }
 
  private:
   struct Key {
+    const char* engine;
     std::size_t height, width;
     float sxy;
     bool operator==(const Key& other) const {
-      return height == other.height && width == other.width && sxy == other.sxy;
+      return engine == other.engine && height == other.height && width == other.width &&
+             sxy == other.sxy;
     }
   };
   using Entry = std::pair<Key, std::shared_ptr<const Lattice<2>>>;
@@ -133,11 +137,11 @@ class GaussianCache {
   std::list<Entry> entries_;
 };
 
-void solve(const Problem& problem) {
+void solve(const Problem& problem, const Engine& engine) {
   static GaussianCache cache;
   std::shared_ptr<const Lattice<2>> gaussian;
-  if (problem.gaussian.present && problem.iterations > 0) gaussian = cache.get(problem);
-  engine().infer(problem, std::move(gaussian));
+  if (problem.gaussian.present && problem.iterations > 0) gaussian = cache.get(problem, engine);
+  engine.infer(problem, std::move(gaussian));
 }
 
 // A buffer of the caller, given back when it goes out of scope.
@@ -164,17 +168,22 @@ class View {
 };
 
 // mean_field(image, unary, compatibility | None, probabilities, (H, W, U, K), iterations,
-//            (present, sxy, weight), (present, sxy, srgb, weight))
+//            (present, sxy, weight), (present, sxy, srgb, weight), variant = the best one)
 PyObject* mean_field(PyObject*, PyObject* arguments) {
   PyObject *image, *unary, *compatibility, *probabilities;
   Py_ssize_t height, width, unaries, labels, iterations;
   int gaussian, bilateral;
+  Py_ssize_t variant = 0;
   Problem problem{};
-  if (!PyArg_ParseTuple(arguments, "OOOO(nnnn)n(pff)(pfff)", &image, &unary, &compatibility,
+  if (!PyArg_ParseTuple(arguments, "OOOO(nnnn)n(pff)(pfff)|n", &image, &unary, &compatibility,
                         &probabilities, &height, &width, &unaries, &labels, &iterations, &gaussian,
                         &problem.gaussian.sxy, &problem.gaussian.weight, &bilateral,
                         &problem.bilateral.sxy, &problem.bilateral.srgb,
-                        &problem.bilateral.weight)) {
+                        &problem.bilateral.weight, &variant)) {
+    return nullptr;
+  }
+  if (variant < 0 || std::size_t(variant) >= engines().size()) {
+    PyErr_SetString(PyExc_ValueError, "there is no such variant");
     return nullptr;
   }
   if (height < 1 || width < 1 || unaries < 1 || labels < 1 || iterations < 0) {
@@ -208,7 +217,7 @@ PyObject* mean_field(PyObject*, PyObject* arguments) {
   std::string refusal;
   Py_BEGIN_ALLOW_THREADS;
   try {
-    solve(problem);
+    solve(problem, engines()[std::size_t(variant)]);
   } catch (const std::bad_alloc&) {
     memory = false;
   } catch (const std::exception& error) {
@@ -223,11 +232,25 @@ PyObject* mean_field(PyObject*, PyObject* arguments) {
   Py_RETURN_NONE;
 }
 
-PyObject* variant(PyObject*, PyObject*) { return PyUnicode_FromString(engine().name); }
+// Names of the variants that this machine runs, best first.
+PyObject* variants(PyObject*, PyObject*) {
+  PyObject* names = PyList_New(0);
+  if (!names) return nullptr;
+  for (const Engine& engine : engines()) {
+    PyObject* name = PyUnicode_FromString(engine.name);
+    const bool added = name && PyList_Append(names, name) == 0;
+    Py_XDECREF(name);
+    if (!added) {
+      Py_DECREF(names);
+      return nullptr;
+    }
+  }
+  return names;
+}
 
 PyMethodDef METHODS[] = {
     {"mean_field", mean_field, METH_VARARGS, "Fill a buffer with the probabilities."},
-    {"variant", variant, METH_NOARGS, "The variant of the engine that this machine runs."},
+    {"variants", variants, METH_NOARGS, "The variants that this machine runs, best first."},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -46,9 +46,9 @@ def reason() -> str:
     return _REASON
 
 
-def variant() -> str:
-    """The instruction set that the engine uses here: plain, avx2 or avx512."""
-    return str(_engine().variant())
+def variants() -> list[str]:
+    """Instruction sets that the engine can use here, the one in use first: avx512, avx2, plain."""
+    return [] if _ENGINE is None else list(_ENGINE.variants())
 
 
 def mean_field(
@@ -95,7 +95,7 @@ def mean_field(
     return probabilities
 
 
-def _engine() -> Any:
+def _engine() -> ModuleType:
     if _ENGINE is None:
         raise InputError(f"No compiled dense CRF: {_REASON}; or use the one in torch.")
     return _ENGINE

@@ -9,6 +9,7 @@ TAG2MASK_INLINE float madd(float a, float b, float c) { return a * b + c; }
 #endif
 
 #include "pack.hpp"
+#include "side.hpp"
 #include "filter.hpp"
 #include "lattice.hpp"
 #include "mean_field.hpp"

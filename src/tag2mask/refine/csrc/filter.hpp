@@ -13,10 +13,11 @@ TAG2MASK_INLINE void splat(const Lattice<D>& lattice, std::size_t block, const F
     for (int c = 0; c < C; ++c) scaled[p][c] = planar[c][p];
   }
   for (int p = 0; p < BLOCK; ++p) {
+    const auto own = Side<C>::load(scaled[p]);
     for (int j = 0; j <= D; ++j) {
       float* at = vertices + std::size_t(vertex[j * BLOCK + p]) * C;
-      const float share = weight[j * BLOCK + p];
-      for (int c = 0; c < C; ++c) at[c] = madd(share, scaled[p][c], at[c]);
+      const auto share = Side<C>::fill(weight[j * BLOCK + p]);
+      Side<C>::store(at, Side<C>::madd(share, own, Side<C>::load(at)));
     }
   }
 }
@@ -26,28 +27,26 @@ TAG2MASK_INLINE void slice(const Lattice<D>& lattice, std::size_t block,
                            const float* TAG2MASK_RESTRICT vertices, Floats* values) {
   const std::int32_t* vertex = lattice.vertex.data() + block * (D + 1) * BLOCK;
   const float* weight = lattice.weight.data() + block * (D + 1) * BLOCK;
-  if constexpr (C <= 2) {
+  if constexpr (C == 1) {
     for (int j = 0; j <= D; ++j) {
-      const Floats share = load(weight + j * BLOCK);
-      Floats corner[C];
-      gather<C>(vertices, vertex + j * BLOCK, corner);
-      for (int c = 0; c < C; ++c) values[c] = madd(share, corner[c], values[c]);
+      const Floats corner = gather(vertices, vertex + j * BLOCK);
+      values[0] = madd(load(weight + j * BLOCK), corner, values[0]);
     }
   } else {
-    float planar[C][BLOCK], sum[BLOCK][C];
+    float planar[C][BLOCK], sums[BLOCK][C];
     for (int c = 0; c < C; ++c) store(values[c], planar[c]);
     for (int p = 0; p < BLOCK; ++p) {
-      for (int c = 0; c < C; ++c) sum[p][c] = planar[c][p];
+      for (int c = 0; c < C; ++c) sums[p][c] = planar[c][p];
+    }
+    for (int p = 0; p < BLOCK; ++p) {
+      auto sum = Side<C>::load(sums[p]);
       for (int j = 0; j <= D; ++j) {
         const float* at = vertices + std::size_t(vertex[j * BLOCK + p]) * C;
-        const float share = weight[j * BLOCK + p];
-        for (int c = 0; c < C; ++c) sum[p][c] = madd(share, at[c], sum[p][c]);
+        sum = Side<C>::madd(Side<C>::fill(weight[j * BLOCK + p]), Side<C>::load(at), sum);
       }
+      Side<C>::store(sums[p], sum);
     }
-    for (int c = 0; c < C; ++c) {
-      for (int p = 0; p < BLOCK; ++p) planar[c][p] = sum[p][c];
-      values[c] = load(planar[c]);
-    }
+    separate<C>(sums, values);
   }
 }
 
@@ -60,11 +59,12 @@ float* blur(const Lattice<D>& lattice, float* from, float* to) {
     const std::int32_t* TAG2MASK_RESTRICT previous = lattice.previous.data() + axis * row;
     const float* TAG2MASK_RESTRICT old = from;
     float* TAG2MASK_RESTRICT blurred = to;
+    const auto half = Side<C>::fill(0.5f);
     for (std::size_t i = 0; i < row; ++i) {
-      for (int c = 0; c < C; ++c) {
-        const float around = old[std::size_t(next[i]) * C + c] + old[std::size_t(previous[i]) * C + c];
-        blurred[i * C + c] = madd(0.5f, around, old[i * C + c]);
-      }
+      const auto before = Side<C>::load(old + std::size_t(previous[i]) * C);
+      const auto after = Side<C>::load(old + std::size_t(next[i]) * C);
+      const auto itself = Side<C>::load(old + i * C);
+      Side<C>::store(blurred + i * C, Side<C>::madd(half, after, Side<C>::madd(half, before, itself)));
     }
     std::swap(from, to);
   }

@@ -57,6 +57,14 @@ void elevation_scale(float* scale) {
   }
 }
 
+// Odd numbers near 2³² / golden ratio, one per word.
+constexpr std::uint32_t MULTIPLIER[2] = {2654435769u, 2246822519u};
+
+TAG2MASK_INLINE std::uint32_t hash(std::uint32_t key) { return key * MULTIPLIER[0]; }
+TAG2MASK_INLINE std::uint32_t hash(std::uint64_t key) {
+  return std::uint32_t(key) * MULTIPLIER[0] + std::uint32_t(key >> 32) * MULTIPLIER[1];
+}
+
 // Open addressing; a slot holds a key and its vertex. Keys are found again by their number.
 template <class Key>
 class Table {
@@ -75,17 +83,15 @@ class Table {
   std::size_t size() const { return keys_.size() - 1; }
   Key key(std::size_t vertex) const { return keys_[vertex]; }
 
-  TAG2MASK_INLINE std::size_t slot(Key key) const {
-    if (sizeof(Key) == 4) return std::uint32_t(std::uint32_t(key) * 2654435769u) >> shift_;
-    return std::size_t((std::uint64_t(key) * 0x9E3779B97F4A7C15u) >> shift_);
-  }
+  // Where to look for a key first: the upper bits of its hash.
+  TAG2MASK_INLINE std::uint32_t slot(std::uint32_t hash) const { return hash >> shift_; }
   TAG2MASK_INLINE void prefetch(std::size_t slot) const { TAG2MASK_PREFETCH(&slots_[slot]); }
 
   TAG2MASK_INLINE std::int32_t find(Key key, std::size_t slot) const {
-    for (;; slot = (slot + 1) & mask_) {
+    for (;; slot = (slot + 1) & mask_) {  // one branch that is mostly not taken, hit or miss
       const Slot found = slots_[slot];
-      if (found.key == key) return found.vertex;
-      if (found.key == 0) return 0;
+      const std::int32_t vertex = found.key == key ? found.vertex : 0;
+      if ((vertex != 0) | (found.key == 0)) return vertex;
     }
   }
   TAG2MASK_INLINE std::int32_t find_or_insert(Key key, std::size_t slot) {
@@ -99,7 +105,7 @@ class Table {
   void grow() {
     resize(2 * (mask_ + 1));
     for (std::size_t vertex = 1; vertex < keys_.size(); ++vertex) {
-      std::size_t at = slot(keys_[vertex]);
+      std::size_t at = slot(hash(keys_[vertex]));
       while (slots_[at].key != 0) at = (at + 1) & mask_;
       slots_[at] = {keys_[vertex], std::int32_t(vertex)};
     }
@@ -115,7 +121,7 @@ class Table {
   void resize(std::size_t capacity) {
     slots_ = Array<Slot>(capacity, true);
     mask_ = capacity - 1;
-    shift_ = 8 * sizeof(Key);
+    shift_ = 32;
     for (std::size_t left = capacity; left > 1; left /= 2) --shift_;
   }
 
@@ -272,7 +278,7 @@ void find_neighbours(Lattice<D>& lattice, const Table<KeyOf<WORDS>>& table,
     const Key back = step_back<D, WORDS>(packing, table.key(vertex));
     for (int axis = 0; axis <= D; ++axis) {
       keys[turn][axis] = back + stride[axis];
-      slots[turn][axis] = table.slot(keys[turn][axis]);
+      slots[turn][axis] = table.slot(hash(keys[turn][axis]));
       table.prefetch(slots[turn][axis]);
     }
   }
@@ -314,7 +320,7 @@ Lattice<D> build(const Problem& problem, const Kernel& kernel, const float* scal
   const std::size_t count = blocks(lattice.pixels), size = (D + 1) * BLOCK;
   lattice.vertex = Array<std::int32_t>(count * size);
   lattice.weight = Array<float>(count * size);
-  Table<KeyOf<WORDS>> table(lattice.pixels / 2);
+  Table<KeyOf<WORDS>> table(lattice.pixels);
   Features<D> features(problem, kernel);
   Words<WORDS> keys[2][D + 1];  // of one block while its slots come into the cache, and the next
   float feature[D][BLOCK];
@@ -323,7 +329,7 @@ Lattice<D> build(const Problem& problem, const Kernel& kernel, const float* scal
       features.next(feature);
       locate<D, WORDS>(feature, scale, packing, keys[b % 2], lattice.weight.data() + b * size);
       for (const auto& words : keys[b % 2]) {
-        for (int p = 0; p < BLOCK; ++p) table.prefetch(table.slot(join<WORDS>(words, p)));
+        for (int p = 0; p < BLOCK; ++p) table.prefetch(table.slot(hash(join<WORDS>(words, p))));
       }
     }
     if (b == 0) continue;
@@ -332,7 +338,7 @@ Lattice<D> build(const Problem& problem, const Kernel& kernel, const float* scal
     for (int k = 0; k <= D; ++k) {
       for (int p = 0; p < BLOCK; ++p) {
         const auto key = join<WORDS>(keys[(b - 1) % 2][k], p);
-        vertex[k * BLOCK + p] = table.find_or_insert(key, table.slot(key));
+        vertex[k * BLOCK + p] = table.find_or_insert(key, table.slot(hash(key)));
       }
     }
   }

@@ -124,18 +124,51 @@ TAG2MASK_INLINE Floats exponential(const Floats& x) {
   return y * power;
 }
 
-// Channel c of the vertex of each pixel, for one or two channels.
-template <int C>
-TAG2MASK_INLINE void gather(const float* from, const std::int32_t* vertex, Floats* values) {
+// The vertex of each pixel, where vertices have one channel.
+TAG2MASK_INLINE Floats gather(const float* from, const std::int32_t* vertex) {
 #if defined(TAG2MASK_GATHER)
+  Floats values;
+  for (int i = 0; i < PARTS; ++i) values.part[i] = TAG2MASK_GATHER(from, vertex + i * LANES);
+  return values;
+#else
+  float values[BLOCK];
+  for (int p = 0; p < BLOCK; ++p) values[p] = from[vertex[p]];
+  return load(values);
+#endif
+}
+
+// From channels side by side (pixel after pixel) to one pack per channel.
+#if defined(TAG2MASK_VECTORS)
+template <int FIRST>
+TAG2MASK_INLINE FloatPart every_second(const FloatPart& low, const FloatPart& high) {
+  IntPart order;
+  for (int i = 0; i < LANES; ++i) order[i] = 2 * i + FIRST;
+  return __builtin_shuffle(low, high, order);
+}
+template <int C>
+TAG2MASK_INLINE void separate(const FloatPart* mixed, Floats* values, int stride) {
   if constexpr (C == 1) {
-    for (int i = 0; i < PARTS; ++i) values->part[i] = TAG2MASK_GATHER(from, vertex + i * LANES);
-    return;
+    for (int i = 0; i < PARTS; ++i) values->part[i] = mixed[i];
+  } else {
+    FloatPart even[C / 2 * PARTS], odd[C / 2 * PARTS];
+    for (int i = 0; i < C / 2 * PARTS; ++i) {
+      even[i] = every_second<0>(mixed[2 * i], mixed[2 * i + 1]);
+      odd[i] = every_second<1>(mixed[2 * i], mixed[2 * i + 1]);
+    }
+    separate<C / 2>(even, values, 2 * stride);
+    separate<C / 2>(odd, values + stride, 2 * stride);
+  }
+}
+#endif
+template <int C>
+TAG2MASK_INLINE void separate(const float (&mixed)[BLOCK][C], Floats* values) {
+#if defined(TAG2MASK_VECTORS)
+  FloatPart parts[C * PARTS];
+  std::memcpy(parts, mixed, sizeof parts);
+  separate<C>(parts, values, 1);
+#else
+  for (int c = 0; c < C; ++c) {
+    for (int p = 0; p < BLOCK; ++p) values[c].part[p] = mixed[p][c];
   }
 #endif
-  float planar[C][BLOCK];
-  for (int p = 0; p < BLOCK; ++p) {
-    for (int c = 0; c < C; ++c) planar[c][p] = from[std::size_t(vertex[p]) * C + c];
-  }
-  for (int c = 0; c < C; ++c) values[c] = load(planar[c]);
 }
