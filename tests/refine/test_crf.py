@@ -160,6 +160,15 @@ def test_a_given_compatibility_of_pydensecrf(backend: crf.Backend) -> None:
     )
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_an_accelerator_decides_alike() -> None:
+    image, unary = scene(90, 120), unary_from_labels(rough_labels(90, 120), 3)
+    here = dense_crf(image, unary, IRN, backend="torch")
+    there = dense_crf(image.to("cuda"), unary.to("cuda"), IRN).cpu()
+    assert (here.argmax(0) == there.argmax(0)).float().mean() >= 0.999
+
+
 def test_unaries_of_pydensecrf() -> None:
     utils = pytest.importorskip("pydensecrf.utils")
     labels = rough_labels(6, 8)
@@ -354,6 +363,11 @@ def test_a_photograph_without_classes() -> None:
     assert torch.equal(irn_labels(scene(), given), torch.zeros(60, 80, dtype=torch.uint8))
 
 
+def test_maps_without_evidence_are_background() -> None:
+    found = irn_labels(scene(), cams(blurry_maps() * 0, (60, 80)))
+    assert torch.equal(found, torch.zeros(60, 80, dtype=torch.uint8))
+
+
 def test_seed_labels_are_the_rule() -> None:
     """Two separate calls on the upsampled maps, put together pixel by pixel."""
     image, given = scene(), cams(blurry_maps(), (60, 80))
@@ -386,7 +400,7 @@ def test_seed_labels_of_a_large_photograph_have_its_size() -> None:
 
 def test_presets_differ() -> None:
     assert all(one != other for one, other in pairwise(PRESETS.values()))
-    assert replace(PRESETS["psa"], alpha=None) == CRFOptions()
+    assert PRESETS["afa"] == CRFOptions()
 
 
 # --- what is refused -------------------------------------------------------------------------
@@ -443,7 +457,7 @@ def test_a_kernel_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) 
         ({"iterations": -1}, "--crf.iterations -1"),
         ({"certainty": 1.0}, "--crf.certainty"),
         ({"alpha": 0.0}, "--crf.alpha"),
-        ({"background": 0.0}, "--crf.background"),
+        ({"background": 1.1}, "--crf.background"),
         ({"background": 0.2, "alpha": 4.0}, "one of them"),
         ({"long_side": 0}, "--crf.long-side"),
     ],

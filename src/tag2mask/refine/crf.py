@@ -6,6 +6,13 @@ the refiner of the pipeline. Settings are in `presets.py`.
 
 On a CPU the compiled kernel does the work if it was built, otherwise PyTorch does; both follow
 pydensecrf.
+
+    >>> labels = torch.zeros(6, 8, dtype=torch.uint8)
+    >>> labels[:, 3:] = 1
+    >>> image = torch.full((3, 6, 8), 20, dtype=torch.uint8)
+    >>> image[:, :, 4:] = 220
+    >>> refine_labels(image, labels)[0].tolist()
+    [0, 0, 0, 0, 1, 1, 1, 1]
 """
 
 from __future__ import annotations
@@ -48,6 +55,7 @@ def dense_crf(
             `unary_from_probabilities`.
         compatibility: cost of two labels beside each other, the mean of both orders; None: Potts,
             1 where they differ.
+        options: of these the two kernels, the rounds and the long side count here.
         backend: "native" is the compiled kernel, on a CPU only; "torch" runs anywhere; "auto" is
             the first that can.
 

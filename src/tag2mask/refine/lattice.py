@@ -68,7 +68,8 @@ class Lattice:
 
             f_i = n_i · sum over j of k(i, j) · n_j · v_j,   n_i = (sum over j of k(i, j))^−½
 
-        with k(i, j) = exp(−½ |x_i − x_j|²) as the lattice approximates it, i itself included.
+        with k(i, j) = exp(−½ |x_i − x_j|²) as the lattice approximates it, i itself included. On an
+        accelerator sums are taken in any order, so the last digits vary.
         """
         held = self._splat(values)
         for above, below in zip(self.above, self.below, strict=True):
