@@ -37,9 +37,22 @@ from tag2mask.errors import InputError
 EMPTY: Final = 1e-20  # as in pydensecrf: keeps the division finite
 KEY_BITS: Final = 62
 
-with warnings.catch_warnings():  # PyTorch calls sparse matrices beta once, at the first
-    warnings.simplefilter("ignore")
-    torch.ones(1, 1).to_sparse_csr()
+
+def _multiplies_sparse() -> bool:
+    """Whether this PyTorch multiplies sparse matrices fast on a CPU: builds with MKL can."""
+    if not torch.backends.mkl.is_available():  # type: ignore[no-untyped-call]
+        return False
+    with warnings.catch_warnings():  # PyTorch calls sparse matrices beta once, at the first
+        warnings.simplefilter("ignore")
+        one = torch.zeros(1, dtype=torch.int32)
+        try:
+            matrix = torch.sparse_csr_tensor(torch.tensor([0, 1]).int(), one, torch.ones(1), (1, 1))
+            return bool(matrix.mv(torch.ones(1)) == 1)
+        except RuntimeError:  # some platforms have MKL without its sparse part
+            return False
+
+
+MULTIPLIES_SPARSE: Final = _multiplies_sparse()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +128,9 @@ def build_lattice(
     corners = corners.view_as(keys)
     weights = _normalise(weights, corners, above, below)
     gather = spread = None
-    if features.device.type == "cpu" and has_sparse_products():
+    if features.device.type == "cpu" and MULTIPLIES_SPARSE:
         gather, spread = _products(corners, weights, first, order)
     return Lattice(corners, weights, above, below, gather, spread)
-
-
-def has_sparse_products() -> bool:
-    """Whether this PyTorch multiplies sparse matrices fast on a CPU: builds with MKL do."""
-    return bool(torch.backends.mkl.is_available())  # type: ignore[no-untyped-call]
 
 
 def _elevate(features: Float[Tensor, "d N"]) -> Float[Tensor, "V N"]:
