@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -162,6 +164,16 @@ def test_proposals_vote_and_the_rest_keeps_its_value() -> None:
     expected = maps.clone()
     expected[:, :4, :5] = maps[:, :4, :5].mean()
     torch.testing.assert_close(found, expected)
+
+
+def test_a_folder_of_region_maps_is_an_option(tmp_path: Path) -> None:
+    regions, maps = torch.arange(80).view(8, 10) % 3, torch.rand(1, 8, 10)
+    (tmp_path / "a").mkdir()
+    np.save(tmp_path / "a" / "b.npy", regions.numpy())
+    given = cams(maps, (8, 10))
+    found = RegionVote(VoteOptions(regions=tmp_path))(picture(8, 10), given)
+    expected = RegionVote(proposals=Fixed(regions))(picture(8, 10), given)
+    assert torch.equal(found.maps, expected.maps)
 
 
 def test_proposals_of_a_large_photograph_are_sampled() -> None:

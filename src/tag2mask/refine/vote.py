@@ -9,6 +9,7 @@ the class that its evidence supports. Regions are superpixels or come from outsi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -17,7 +18,7 @@ from torch.nn import functional
 
 from tag2mask.errors import InputError
 from tag2mask.nn.slic import slic
-from tag2mask.refine.proposals import Proposals
+from tag2mask.refine.proposals import Proposals, RegionFolder
 from tag2mask.types import CamSet, Size
 
 
@@ -25,10 +26,12 @@ from tag2mask.types import CamSet, Size
 class VoteOptions:
     """Who votes together."""
 
-    segments: int = 200
+    segments: int = 100
     """Superpixels of a photograph, about."""
     long_side: int = 500
     """Longer photographs are first brought to this many pixels, their regions with them."""
+    regions: Path | None = None
+    """Folder of region maps from outside (<id>.png or .npy) in place of superpixels."""
 
     def __post_init__(self) -> None:
         if self.segments < 1 or self.long_side < 1:
@@ -49,7 +52,8 @@ class RegionVote:
         self, options: VoteOptions | None = None, proposals: Proposals | None = None
     ) -> None:
         self.options = options or VoteOptions()
-        self.proposals = proposals
+        folder = self.options.regions
+        self.proposals = RegionFolder(folder) if proposals is None and folder else proposals
 
     @torch.no_grad()
     def __call__(self, image: UInt8[Tensor, "3 H W"], cams: CamSet) -> CamSet:
