@@ -1,11 +1,11 @@
 """Fill a table of method × data set × seed × stage from real runs; resumable.
 
-    python benchmarks/quality/table.py pets=DIR@192 coco=DIR --seeds 0 1 2 --out runs/quality
+    python benchmarks/quality/table.py pets=DIR@192 coco=DIR@192:300 --out runs/quality
 
 Each data set is a folder with `images/`, `labels.csv`, `classes.txt`, `masks/` and
-`splits/{train,test}.txt`, as `tag2mask data compose` writes it; behind `@` stands the size
-trained at (224 if none does). Runs that are finished are skipped, one that was interrupted goes
-on. `--write FILE` writes the table as Markdown.
+`splits/{train,test}.txt`, as `tag2mask data compose` writes it; behind `@` stand the size
+trained at and the classifier's steps (224:100 if nothing does). Runs that are finished are
+skipped, one that was interrupted goes on. `--write FILE` writes the table as Markdown.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ class Cell:
     folder: Path
     source: Path
     size: int
+    steps: int
 
 
-def experiment(data: Path, row: str, seed: int, few: Path, size: int) -> Experiment:
+def experiment(data: Path, row: str, seed: int, few: Path, size: int, steps: int) -> Experiment:
     """The table's protocol: what two CPU cores can carry in an hour."""
     options = DataOptions(
         photos=data / "images",
@@ -59,7 +60,7 @@ def experiment(data: Path, row: str, seed: int, few: Path, size: int) -> Experim
     base = Experiment(
         options,
         size=size,
-        train=TrainOptions(steps=100),
+        train=TrainOptions(steps=steps),
         localize=LocalizeOptions(scales=(1.0, 1.5), flip=False),
         segment=SegmentOptions(scales=(1.0,), flip=False),
         network=TrainOptions(steps=120, batch=8, zoom=(0.75, 1.5)),
@@ -75,7 +76,7 @@ def run(cell: Cell) -> None:
     ids = (cell.source / "splits" / "train.txt").read_text(encoding="utf-8").splitlines()
     every = max(1, len(ids) // MOST)
     write_text(few, "\n".join(ids[::every][:MOST]) + "\n")
-    fit(experiment(cell.source, cell.row, cell.seed, few, cell.size), cell.folder)
+    fit(experiment(cell.source, cell.row, cell.seed, few, cell.size, cell.steps), cell.folder)
     path = cell.folder / "times.json"
     spent = read_json(path) if path.is_file() else []
     seconds = round(time.monotonic() - started, 1)
@@ -83,7 +84,7 @@ def run(cell: Cell) -> None:
         write_json(path, [*spent, seconds])
 
 
-def cells(sets: dict[str, tuple[Path, int]], seeds: list[int], out: Path) -> Iterator[Cell]:
+def cells(sets: dict[str, tuple[Path, int, int]], seeds: list[int], out: Path) -> Iterator[Cell]:
     """Seed by seed, bounds of later seeds last: an unfinished table covers every data set."""
     every = list(itertools.product(seeds, sets, ROWS))
     every.sort(key=lambda cell: cell[2] != "cam" and cell[0] != seeds[0])
@@ -92,11 +93,12 @@ def cells(sets: dict[str, tuple[Path, int]], seeds: list[int], out: Path) -> Ite
         yield Cell(row, name, seed, folder, *sets[name])
 
 
-def named_set(text: str) -> tuple[str, tuple[Path, int]]:
-    """NAME=FOLDER or NAME=FOLDER@SIZE."""
+def named_set(text: str) -> tuple[str, tuple[Path, int, int]]:
+    """NAME=FOLDER, NAME=FOLDER@SIZE or NAME=FOLDER@SIZE:STEPS."""
     name, _, place = text.partition("=")
-    folder, _, size = place.partition("@")
-    return name, (Path(folder), int(size or 224))
+    folder, _, numbers = place.partition("@")
+    size, _, steps = numbers.partition(":")
+    return name, (Path(folder), int(size or 224), int(steps or 100))
 
 
 def spread(values: list[float]) -> str:
@@ -170,7 +172,7 @@ def machine() -> str:
 def main() -> None:
     """Run what is missing, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sets", nargs="+", help="NAME=FOLDER or NAME=FOLDER@SIZE")
+    parser.add_argument("sets", nargs="+", help="NAME=FOLDER or NAME=FOLDER@SIZE:STEPS")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("runs/quality"))
     parser.add_argument("--write", type=Path, help="Markdown file for the table")

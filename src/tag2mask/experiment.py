@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from tag2mask.data import DataOptions
 from tag2mask.errors import InputError
@@ -14,7 +14,7 @@ from tag2mask.masks import MaskOptions
 from tag2mask.methods import METHODS
 from tag2mask.methods.cam import CAMOptions
 from tag2mask.nn.backbones import BackboneOptions
-from tag2mask.refine import PAROptions
+from tag2mask.refine import REFINERS, CRFOptions, PAROptions, VoteOptions
 from tag2mask.segment import SegmentOptions
 from tag2mask.train import TrainOptions
 
@@ -32,9 +32,11 @@ class Experiment:
     """Pixels of the square trained on; predictions bring a photograph's long side to it."""
     train: TrainOptions = field(default_factory=TrainOptions)
     localize: LocalizeOptions = field(default_factory=LocalizeOptions)
-    refine: Literal["par", "none"] = "par"
-    """How maps are made to follow the picture before they are decided."""
+    refine: str = "par"
+    """How maps are made to follow the picture: par, crf, vote, several in turn (par,crf), none."""
     par: PAROptions = field(default_factory=PAROptions)
+    crf: CRFOptions = field(default_factory=CRFOptions)
+    vote: VoteOptions = field(default_factory=VoteOptions)
     masks: MaskOptions = field(default_factory=MaskOptions)
     teacher: Literal["maps", "truth"] = "maps"
     """Who teaches the network: the pseudo masks, or the true ones (an upper bound, flagged)."""
@@ -53,6 +55,11 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def refiners(self) -> tuple[str, ...]:
+        """The refiners' names in order; ("none",) keeps the maps as they are."""
+        return tuple(name.strip() for name in self.refine.split(","))
 
 
 def check(experiment: Experiment) -> None:
@@ -84,6 +91,12 @@ def check(experiment: Experiment) -> None:
             )
         if not 0 < options.zoom[0] <= options.zoom[1]:
             raise InputError(f"--{name}.zoom {options.zoom} is no range; expected 0 < low ≤ high.")
+    unknown = [name for name in e.refiners if name not in REFINERS]
+    if unknown and e.refiners != ("none",):
+        raise InputError(
+            f"--refine {e.refine} came, but {unknown[0]!r} is no refiner; expected none, or some "
+            f"of {', '.join(REFINERS)}, separated by commas."
+        )
     low, high = e.masks.background, e.masks.confident
     for name, level in (("background", low), ("confident", high)):
         if level is not None and not 0 <= level < 1:
@@ -132,6 +145,8 @@ def from_json(stored: dict[str, Any]) -> Experiment:
         "train": TrainOptions,
         "localize": LocalizeOptions,
         "par": PAROptions,
+        "crf": CRFOptions,
+        "vote": VoteOptions,
         "masks": MaskOptions,
         "segment": SegmentOptions,
         "network": TrainOptions,
@@ -144,8 +159,14 @@ def from_json(stored: dict[str, Any]) -> Experiment:
         raise InputError(f"experiment.json does not fit this version ({error}).") from None
 
 
+PATHS: Final[dict[type, tuple[str, ...]]] = {
+    DataOptions: ("photos", "tags", "classes", "truth"),
+    VoteOptions: ("regions",),
+}
+
+
 def _build(kind: Any, stored: dict[str, Any]) -> Any:
-    paths = {"photos", "tags", "classes", "truth"} if kind is DataOptions else set()
+    paths = PATHS.get(kind, ())
     values: dict[str, Any] = {}
     for key, value in stored.items():
         if isinstance(value, list):

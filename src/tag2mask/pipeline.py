@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,8 @@ def fit(experiment: Experiment, out: Path) -> Run:
         learned = stamp_inputs(e, "method", "train")
         trained = _do(c, "classifier", stages.train_method, up=usable, **taught, **learned)
         maps = _do(c, "maps", stages.find_maps, up=trained.stamp, **stamp_inputs(e, "localize"))
-        follow = stamp_inputs(e, "refine", "par")
-        refined = _do(c, "refined", stages.refine_maps, up=maps.stamp, **follow)
-        decide = stamp_inputs(e, "masks")
+        refined = _refine(c, maps)
+        decide = stamp_inputs(e, "masks", "refine")
         masks = _do(c, "masks", stages.decide_masks, up=refined.stamp, **decide)
     else:
         masks = _do(c, "masks", stages.take_truth, up=usable, truth=truth)
@@ -51,6 +51,17 @@ def fit(experiment: Experiment, out: Path) -> Run:
     scored = _do(c, "scores", verdict.score_all, **below)
     _do(c, "report", verdict.tell, up=scored.stamp, title=e.name or out.name)
     return run
+
+
+def _refine(context: Context, maps: Stage) -> Stage:
+    """Every refiner in turn; the last one's maps are called `refined`."""
+    names, done = context.experiment.refiners, maps
+    for place, name in enumerate(names, start=1):
+        folder = "refined" if place == len(names) else f"refined-{place}-{name}"
+        work = partial(stages.refine_maps, name=name, source=done.folder.name)
+        options = stamp_inputs(context.experiment, *(n for n in (name,) if n != "none"))
+        done = _do(context, folder, work, up=done.stamp, refiner=name, **options)
+    return done
 
 
 def identity(experiment: Experiment, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -80,4 +91,4 @@ def _do(context: Context, name: str, work: Any, **inputs: Any) -> Stage:
     return stage
 
 
-FORMAT = 1  # raised when a stage's result changes under equal options
+FORMAT = 2  # raised when a stage's result changes under equal options

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -21,7 +22,7 @@ from tag2mask.method import Method
 from tag2mask.methods import METHODS
 from tag2mask.nn.backbones import Backbone
 from tag2mask.progress import track
-from tag2mask.refine import PAR
+from tag2mask.refine import REFINERS, Refiner
 from tag2mask.runs import Run, Stage
 from tag2mask.segment import Segmenter, predict
 from tag2mask.sources import MaskedPhotographs, Photographs, same_size_batches
@@ -252,17 +253,23 @@ def read_single(folder: Path, photo: str) -> CamSet:
 # --- 4 refinement ---------------------------------------------------------------------------
 
 
-def refine_maps(context: Context, stage: Stage) -> None:
-    """Let the maps follow the picture; kept as bytes on the refiner's grid."""
-    e, source = context.experiment, context.run.folder / "maps"
-    refiner = PAR(e.par) if e.refine == "par" else None
-    photos = usable(context, context.data.train)
+def refine_maps(context: Context, stage: Stage, name: str, source: str) -> None:
+    """Let the maps follow the picture; kept as bytes on the refiner's grid.
+
+    Args:
+        name: one of `REFINERS`, or "none" to keep the merged maps as they are.
+        source: the stage whose maps are refined.
+    """
+    photos, folder = usable(context, context.data.train), context.run.folder / source
+    read = read_maps if source == "maps" else read_refined
+    refiner = _refiner(context, name, lambda: (read(folder, photo.id) for photo in photos))
     todo = [p for p in photos if not stage.file(p.id, ".safetensors").is_file()]
+    title = stage.folder.name if name == "none" else f"{stage.folder.name} ({name})"
     stream = track(
-        decoded(context, [[p] for p in todo]), "refined", len(photos), len(photos) - len(todo)
+        decoded(context, [[p] for p in todo]), title, len(photos), len(photos) - len(todo)
     )
     for (item,) in stream:
-        cams = read_maps(source, item.id)
+        cams = read(folder, item.id)
         if refiner is not None:
             cams = refiner(item.image, cams)
         tensors = {
@@ -271,6 +278,17 @@ def refine_maps(context: Context, stage: Stage) -> None:
             "size": torch.tensor(cams.size),
         }
         write_tensors(stage.file(item.id, ".safetensors"), tensors)
+
+
+def _refiner(context: Context, name: str, maps: Callable[[], Iterable[CamSet]]) -> Refiner | None:
+    """A refiner with its options; a CRF without a level gets the blind level of its maps."""
+    if name == "none":
+        return None
+    options: Any = getattr(context.experiment, name)
+    if name == "crf" and options.background is None and options.alpha is None:
+        options = replace(options, background=blind_level(peaks(maps())))
+    refiner: Refiner = REFINERS[name](options)
+    return refiner
 
 
 def read_refined(folder: Path, photo: str) -> CamSet:
@@ -283,16 +301,23 @@ def read_refined(folder: Path, photo: str) -> CamSet:
 # --- 5 masks --------------------------------------------------------------------------------
 
 
+def peaks(maps: Iterable[CamSet]) -> PeakHistogram:
+    """The histogram that a blind level is chosen from."""
+    total = PeakHistogram.zeros()
+    for cams in maps:
+        total = total + PeakHistogram.of(cams)
+    return total
+
+
 def decide_masks(context: Context, stage: Stage) -> None:
     """Choose the background level, blind unless given, and decide every pixel."""
     e, source = context.experiment, context.run.folder / "refined"
     photos = usable(context, context.data.train)
     level = e.masks.background
+    if level is None and e.refiners[-1] == "crf":
+        level = 0.5  # a probability above it is more likely than not
     if level is None:
-        histogram = PeakHistogram.zeros()
-        for photo in photos:
-            histogram = histogram + PeakHistogram.of(read_refined(source, photo.id))
-        level = blind_level(histogram)
+        level = blind_level(peaks(read_refined(source, photo.id) for photo in photos))
     confident = e.masks.confident
     if confident is not None and confident <= level:
         raise InputError(

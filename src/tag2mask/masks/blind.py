@@ -6,6 +6,7 @@ look at a truth. A rule returns a level; values above it are foreground.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,7 +78,7 @@ def raised_mean(histogram: PeakHistogram) -> float:
     values = torch.arange(BINS, dtype=torch.float64) / (BINS - 1)
     shares = histogram.counts.double() / total
     mean = float((shares * values).sum())
-    deviation = float((shares * (values - mean).square()).sum()) ** 0.5
+    deviation = math.sqrt(float((shares * (values - mean).square()).sum()))
     return min(mean + RISE * deviation, HIGHEST)
 
 

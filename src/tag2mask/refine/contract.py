@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from tag2mask.types import CamSet
 
 
+@runtime_checkable
 class Refiner(Protocol):
     """Lets maps follow the picture."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-LEAST_STEPS: Final = 200  # a few hundred photographs need more than a few epochs (docs/journal.md)
+LEAST_STEPS: Final = 300  # a few hundred photographs need more than a few epochs (docs/journal.md)
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class TrainOptions:
     """One training: of the classifier on tags, or of the network on pseudo masks."""
 
     steps: int | None = None
-    """Optimizer steps; without a number, `epochs` over the photographs but at least 200."""
+    """Optimizer steps; without a number, `epochs` over the photographs but at least 300."""
     epochs: int = 5
     """Times every photograph is seen where steps are not given (IRN)."""
     batch: int = 16
