@@ -13,12 +13,13 @@ from tag2mask.localize import LocalizeOptions
 from tag2mask.masks import MaskOptions
 from tag2mask.methods import METHODS
 from tag2mask.methods.cam import CAMOptions
+from tag2mask.methods.drs import DRSOptions
 from tag2mask.nn.backbones import BackboneOptions
 from tag2mask.refine import REFINERS, CRFOptions, PAROptions, VoteOptions
 from tag2mask.segment import SegmentOptions
 from tag2mask.train import TrainOptions
 
-MethodOptions = CAMOptions  # a union, one member a room
+MethodOptions = CAMOptions | DRSOptions  # a union, one member a room
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from tag2mask.method import Method
 from tag2mask.methods.cam import CAM
+from tag2mask.methods.drs import DRS
 
-METHODS: Final[dict[str, type[Any]]] = {"cam": CAM}
+METHODS: Final[dict[str, type[Any]]] = {"cam": CAM, "drs": DRS}
 
-__all__ = ["CAM", "METHODS", "Method"]
+__all__ = ["CAM", "DRS", "METHODS", "Method"]

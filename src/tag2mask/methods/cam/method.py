@@ -10,7 +10,7 @@ Discriminative Localization, CVPR 2016.
 |---|---|---|
 | f_k(x, y) | features, (B, D, h, w) | `Backbone.forward` |
 | w_k^c | `classifier.weight`, 1 × 1, no bias | `CAM.localize` |
-| S_c = sum_k w_k^c F_k | scores, (B, C) | `CAM.losses` |
+| S_c = sum_k w_k^c F_k | scores, (B, C) | `tag_loss` |
 | M_c(x, y) | maps, (B, C, h, w) | `CAM.localize` |
 
 Differs from the paper: several tags at once, so the loss is the multi-label soft margin and not
@@ -25,18 +25,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, final
+from typing import ClassVar, final
 
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.optim import AdamW, Optimizer
+from torch import Tensor
+from torch.optim import Optimizer
 
 from tag2mask.method import Method, Scalar
 from tag2mask.nn.backbones import Backbone
+from tag2mask.nn.host import CAMHost, tag_loss, two_rates
 from tag2mask.types import TagBatch
-
-INITIAL: Final = 0.01  # deviation of new weights; torchvision does so for new linear layers
 
 
 @dataclass(frozen=True)
@@ -53,38 +51,26 @@ class CAMOptions:
 
 
 @final
-class CAM(Method):
+class CAM(CAMHost, Method):
     """A multi-label classifier whose last layer is read before the pooling."""
 
     Options: ClassVar[type[CAMOptions]] = CAMOptions
 
     def __init__(self, options: CAMOptions, backbone: Backbone, classes: int) -> None:
-        super().__init__()
+        super().__init__(backbone, classes)
         self.options = options
-        self.backbone = backbone
-        self.classifier = nn.Conv2d(backbone.channels, classes, 1, bias=False)
-        nn.init.normal_(self.classifier.weight, std=INITIAL)
 
     def losses(self, batch: TagBatch, progress: float) -> dict[str, Scalar]:
-        """The multi-label soft margin of the pooled scores.
-
-        -1/C sum_c [ t_c log s(x_c) + (1 - t_c) log s(-x_c) ],  s the logistic function
-        """
-        responses = self.classifier(self.backbone(batch.images))
-        scores = responses.mean(dim=(2, 3))
-        target = batch.tags.to(scores.dtype)
-        return {"tags": functional.multilabel_soft_margin_loss(scores, target)}
+        """The multi-label soft margin of the pooled scores."""
+        _, responses = self(batch.images)
+        return {"tags": tag_loss(responses, batch.tags)}
 
     def optimizers(self) -> Sequence[Optimizer]:
         """One AdamW, two groups: pretrained layers and the new one."""
-        pretrained = [p for p in self.backbone.parameters() if p.requires_grad]
-        groups = [
-            {"params": pretrained, "lr": self.options.rate},
-            {"params": [self.classifier.weight], "lr": self.options.rate * self.options.head},
-        ]
-        return [AdamW([g for g in groups if g["params"]], weight_decay=self.options.decay)]
+        return [two_rates(self, self.options.rate, self.options.head, self.options.decay)]
 
     def localize(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         """M_c = max(0, sum_k w_k^c f_k)."""
-        maps: Tensor = self.classifier(self.backbone(images)).relu()
+        _, responses = self(images)
+        maps: Tensor = responses.relu()
         return maps

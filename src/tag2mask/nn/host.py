@@ -1,0 +1,164 @@
+"""Hosts: classifiers that hand over their features and their raw responses.
+
+A host is a backbone and a 1 × 1 classifier, read before the pooling. The rooms `cam` and `drs` are
+methods on one; modules that sit on a host (reconstruction, self-modulation) take it by name.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import AdamW
+from torch.utils.hooks import RemovableHandle
+
+from tag2mask.nn.backbones import Backbone
+
+INITIAL: Final = 0.01  # deviation of new weights; torchvision does so for new linear layers
+DELTA: Final = 0.55  # official code of DRS and of SSC
+EARLY: Final = 8  # reduction of the stage that is suppressed while training; ResNet's layer2
+
+
+class CAMHost(nn.Module):
+    """A backbone and a 1 × 1 classifier without bias."""
+
+    def __init__(self, backbone: Backbone, classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.classifier = nn.Conv2d(backbone.channels, classes, 1, bias=False)
+        nn.init.normal_(self.classifier.weight, std=INITIAL)
+
+    def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
+        """What the classifier reads.
+
+        Args:
+            images: RGB on 0 … 255.
+        """
+        found: Tensor = self.backbone(images)
+        return found
+
+    def forward(
+        self, images: Float[Tensor, "B 3 H W"]
+    ) -> tuple[Float[Tensor, "B D h w"], Float[Tensor, "B C h w"]]:
+        """Features, and the raw responses of every class (of either sign).
+
+        Args:
+            images: RGB on 0 … 255.
+        """
+        features = self.features(images)
+        return features, self.classifier(features)
+
+
+class Suppression(nn.Module):
+    """Discriminative region suppression without parameters: peaks are cut to a share.
+
+    x'_i = min(x_i, δ · max(0, max over the places j of x_j)), for every channel by itself
+
+    The paper rectifies first; so are its inputs here where the network does that. What is below
+    zero stays, for linear bottlenecks carry it on.
+
+    Args:
+        training_only: nothing happens in evaluation.
+        places: the two dimensions of the grid.
+    """
+
+    def __init__(
+        self, delta: float, training_only: bool = False, places: tuple[int, int] = (2, 3)
+    ) -> None:
+        super().__init__()
+        self.delta, self.training_only, self.places = delta, training_only, places
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The same shape, nothing above δ times its channel's maximum."""
+        if self.training_only and not self.training:
+            return features
+        peaks = features.amax(dim=self.places, keepdim=True).clamp(min=0)
+        return torch.minimum(features, self.delta * peaks)
+
+    def follow(self, module: nn.Module) -> RemovableHandle:
+        """Suppress what a module puts out, from now on; names of its weights stay."""
+        return module.register_forward_hook(self._after)
+
+    def _after(self, _module: nn.Module, _given: Any, found: Tensor) -> Tensor:
+        return cast(Tensor, self(found))
+
+
+class DRSHost(CAMHost):
+    """A host whose peaks are suppressed on the way.
+
+    In training after the stage at reduction 8; always on the activations that close the residual
+    blocks of the last stage (ResNet, RegNet). Blocks of other networks end without an activation;
+    there the features that the classifier reads are suppressed once.
+
+    Args:
+        always: suppress after the stage at reduction 8 in evaluation too.
+    """
+
+    def __init__(
+        self, backbone: Backbone, classes: int, delta: float = DELTA, always: bool = False
+    ) -> None:
+        super().__init__(backbone, classes)
+        network = backbone.network
+        last_axis = getattr(network, "output_fmt", None) == "NHWC"
+        self.early = Suppression(delta, not always, (1, 2) if last_axis else (2, 3))
+        self.late = Suppression(delta)
+        early = [s["module"] for s in stages(network) if s["reduction"] == EARLY]
+        if early:
+            self.early.follow(stage(network, early[-1]))
+        self.closing = len(closing := closing_activations(network))
+        for activation in closing:
+            self.late.follow(activation)
+
+    def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
+        """What the classifier reads, peaks suppressed.
+
+        Args:
+            images: RGB on 0 … 255.
+        """
+        found = super().features(images)
+        suppressed: Tensor = found if self.closing else self.late(found)
+        return suppressed
+
+
+def tag_loss(responses: Float[Tensor, "B C h w"], tags: Bool[Tensor, "B C"]) -> Float[Tensor, ""]:
+    """The multi-label soft margin of the pooled scores.
+
+    -1/C sum_c [ t_c log s(x_c) + (1 - t_c) log s(-x_c) ],  s the logistic function
+    """
+    scores = responses.mean(dim=(2, 3))
+    return functional.multilabel_soft_margin_loss(scores, tags.to(scores.dtype))
+
+
+def two_rates(host: CAMHost, rate: float, head: float, decay: float) -> AdamW:
+    """One AdamW, two groups: pretrained layers, and the new one `head` times as fast."""
+    pretrained = [p for p in host.backbone.parameters() if p.requires_grad]
+    groups = [
+        {"params": pretrained, "lr": rate},
+        {"params": [host.classifier.weight], "lr": rate * head},
+    ]
+    return AdamW([g for g in groups if g["params"]], weight_decay=decay)
+
+
+def stages(network: nn.Module) -> list[dict[str, Any]]:
+    """A network's stages as timm records them: `module`, `reduction`, `num_chs`."""
+    info: Any = network.feature_info
+    return list(info if isinstance(info, list) else info.info)
+
+
+def stage(network: nn.Module, name: str) -> nn.Module:
+    """A stage by its recorded name; a network cut into stages says stages_0 for stages.0."""
+    known: dict[str, nn.Module] = dict(network.named_modules())
+    return known[name] if name in known else known[name.replace(".", "_")]
+
+
+def closing_activations(network: nn.Module) -> list[nn.Module]:
+    """The activations after the sums of the last stage's residual blocks, if they have any."""
+    found = []
+    for block in stage(network, stages(network)[-1]["module"]).children():
+        names = [name for name in ("act3", "act2") if hasattr(block, name)]
+        if names:
+            found.append(cast(nn.Module, getattr(block, names[0])))
+    return found
