@@ -320,7 +320,7 @@ Lattice<D> build(const Problem& problem, const Kernel& kernel, const float* scal
   const std::size_t count = blocks(lattice.pixels), size = (D + 1) * BLOCK;
   lattice.vertex = Array<std::int32_t>(count * size);
   lattice.weight = Array<float>(count * size);
-  Table<KeyOf<WORDS>> table(lattice.pixels);
+  Table<KeyOf<WORDS>> table(2 * lattice.pixels);  // sparse: collisions cost more than memory
   Features<D> features(problem, kernel);
   Words<WORDS> keys[2][D + 1];  // of one block while its slots come into the cache, and the next
   float feature[D][BLOCK];
