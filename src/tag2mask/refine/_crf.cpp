@@ -55,8 +55,6 @@ namespace tag2mask {
 namespace avx512 {
 constexpr int LANES = 16;
 #define TAG2MASK_FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
-#define TAG2MASK_GATHER(from, at) \
-  _mm512_mask_i32gather_ps(_mm512_setzero_ps(), 0xffff, _mm512_loadu_si512(at), from, 4)
 #include "csrc/engine.hpp"
 }  // namespace avx512
 }  // namespace tag2mask

@@ -1,6 +1,6 @@
 // One variant of the engine: `_crf.cpp` includes this once for each, inside the variant's namespace
-// and with its instruction set, after LANES (numbers to a register) and, where the machine has them,
-// TAG2MASK_FMA(a, b, c) and TAG2MASK_GATHER(from, indices) for one register.
+// and with its instruction set, after LANES (numbers to a register) and, where the machine has it,
+// TAG2MASK_FMA(a, b, c) = a · b + c for one register.
 
 #if defined(TAG2MASK_FMA)
 TAG2MASK_INLINE float madd(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
@@ -15,4 +15,3 @@ TAG2MASK_INLINE float madd(float a, float b, float c) { return a * b + c; }
 #include "mean_field.hpp"
 
 #undef TAG2MASK_FMA
-#undef TAG2MASK_GATHER

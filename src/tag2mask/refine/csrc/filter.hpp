@@ -27,27 +27,20 @@ TAG2MASK_INLINE void slice(const Lattice<D>& lattice, std::size_t block,
                            const float* TAG2MASK_RESTRICT vertices, Floats* values) {
   const std::int32_t* vertex = lattice.vertex.data() + block * (D + 1) * BLOCK;
   const float* weight = lattice.weight.data() + block * (D + 1) * BLOCK;
-  if constexpr (C == 1) {
-    for (int j = 0; j <= D; ++j) {
-      const Floats corner = gather(vertices, vertex + j * BLOCK);
-      values[0] = madd(load(weight + j * BLOCK), corner, values[0]);
-    }
-  } else {
-    float planar[C][BLOCK], sums[BLOCK][C];
-    for (int c = 0; c < C; ++c) store(values[c], planar[c]);
-    for (int p = 0; p < BLOCK; ++p) {
-      for (int c = 0; c < C; ++c) sums[p][c] = planar[c][p];
-    }
-    for (int p = 0; p < BLOCK; ++p) {
-      auto sum = Side<C>::load(sums[p]);
-      for (int j = 0; j <= D; ++j) {
-        const float* at = vertices + std::size_t(vertex[j * BLOCK + p]) * C;
-        sum = Side<C>::madd(Side<C>::fill(weight[j * BLOCK + p]), Side<C>::load(at), sum);
-      }
-      Side<C>::store(sums[p], sum);
-    }
-    separate<C>(sums, values);
+  float planar[C][BLOCK], sums[BLOCK][C];
+  for (int c = 0; c < C; ++c) store(values[c], planar[c]);
+  for (int p = 0; p < BLOCK; ++p) {
+    for (int c = 0; c < C; ++c) sums[p][c] = planar[c][p];
   }
+  for (int p = 0; p < BLOCK; ++p) {  // loads beat the machine's gather, even for one channel
+    auto sum = Side<C>::load(sums[p]);
+    for (int j = 0; j <= D; ++j) {
+      const float* at = vertices + std::size_t(vertex[j * BLOCK + p]) * C;
+      sum = Side<C>::madd(Side<C>::fill(weight[j * BLOCK + p]), Side<C>::load(at), sum);
+    }
+    Side<C>::store(sums[p], sum);
+  }
+  separate<C>(sums, values);
 }
 
 // ½ · previous + 1 · itself + ½ · next along every axis in turn; which of both buffers has it.

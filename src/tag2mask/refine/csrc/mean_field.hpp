@@ -72,9 +72,20 @@ class Messages {
   std::vector<Group> groups_;
 };
 
+// The softmax of two labels, with one exponential.
+TAG2MASK_INLINE void sigmoid(Floats* score, Floats* all) {
+  const Floats zero = floats(0), one = floats(1);
+  const Floats less = exponential(zero - largest(*score, zero - *score));
+  const Floats better = one / (one + less), worse = less * better;
+  all[0] = where_less(*score, zero, better, worse);
+  all[1] = where_less(*score, zero, worse, better);
+  *score = all[1] - all[0];
+}
+
 // Scores to probabilities. With Potts, `scores` lack the first label, whose score is 0. What comes
 // out goes to `all` (every label), and `scores` take what is to be filtered.
 TAG2MASK_INLINE void softmax(Floats* scores, Floats* all, std::size_t labels, bool potts) {
+  if (potts && labels == 2) return sigmoid(scores, all);
   const std::size_t skip = potts ? 1 : 0;
   all[0] = floats(0);
   for (std::size_t l = skip; l < labels; ++l) all[l] = scores[l - skip];

@@ -124,19 +124,6 @@ TAG2MASK_INLINE Floats exponential(const Floats& x) {
   return y * power;
 }
 
-// The vertex of each pixel, where vertices have one channel.
-TAG2MASK_INLINE Floats gather(const float* from, const std::int32_t* vertex) {
-#if defined(TAG2MASK_GATHER)
-  Floats values;
-  for (int i = 0; i < PARTS; ++i) values.part[i] = TAG2MASK_GATHER(from, vertex + i * LANES);
-  return values;
-#else
-  float values[BLOCK];
-  for (int p = 0; p < BLOCK; ++p) values[p] = from[vertex[p]];
-  return load(values);
-#endif
-}
-
 // From channels side by side (pixel after pixel) to one pack per channel.
 #if defined(TAG2MASK_VECTORS)
 template <int FIRST>
