@@ -16,6 +16,7 @@ from tag2mask import storage
 from tag2mask.cli import field_docs, main
 from tag2mask.experiment import Experiment, from_json, method_name, to_json
 from tag2mask.methods import METHODS
+from tag2mask.refine import VoteOptions
 
 
 @pytest.fixture
@@ -136,6 +137,7 @@ def test_a_folder_of_another_run_or_of_something_else(drawn, tmp_path, capsys):
         (["--method", "nope"], "no method 'nope'"),
         (["--backbone", "resnet5000"], "resnet5000"),
         (["--backbone", "resnet18"], "--weights FILE"),
+        (["--refine", "par,magic"], "'magic' is no refiner"),
         (["--masks.background", "1.5"], "--masks.background 1.5"),
         (["--network.batch", "1"], "--network.batch 1"),
         (["--train.batch", "3", "--devices", "2"], "--train.batch 3"),
@@ -176,6 +178,18 @@ def test_predicting_new_photographs(drawn, tmp_path, capsys):
     assert "nowhere.jpg" in refused(["predict", run, "nowhere.jpg", "--out", tmp_path], capsys)
 
 
+def test_the_doctor_says_which_kernel_is_used(capsys, monkeypatch):
+    from tag2mask.refine import native
+
+    main(["doctor"])
+    built = "compiled kernel" if native.available() else native.reason()
+    assert built[:40] in capsys.readouterr().out
+    monkeypatch.setattr(native, "_ENGINE", None)
+    monkeypatch.setattr(native, "_REASON", "nothing compiles here")
+    main(["doctor"])
+    assert "PyTorch (nothing compiles here)" in capsys.readouterr().out
+
+
 def test_help_fits_a_screen_and_shows_all_on_request(capsys):
     main(["fit", "--help"])
     short = capsys.readouterr().out
@@ -211,6 +225,7 @@ def test_an_experiment_survives_json(tmp_path):
 
     for name, room in METHODS.items():
         kept = replace(Experiment(DataOptions(tmp_path), method=room.Options()), seed=7, size=96)
+        kept = replace(kept, refine="vote,crf", vote=VoteOptions(regions=tmp_path / "regions"))
         stored = {**to_json(kept), "method_name": method_name(kept.method)}
         assert stored["method_name"] == name
         assert from_json(stored) == kept

@@ -13,7 +13,10 @@ from safetensors.torch import load_file
 
 from tag2mask import pipeline, stages
 from tag2mask.cli import main
-from tag2mask.storage import voc_palette
+from tag2mask.data import read_image
+from tag2mask.masks import blind_level, threshold
+from tag2mask.refine import CRF, CRFOptions
+from tag2mask.storage import read_labels, voc_palette
 
 WRITTEN = ("masks", "predictions", "classifier", "network", "report", "refined", "maps")
 
@@ -88,20 +91,47 @@ def test_the_same_command_does_nothing_again(finished, drawn, monkeypatch):
     assert contents(finished) == before
 
 
-def test_a_new_level_redoes_masks_and_what_follows(finished, drawn, tmp_path, monkeypatch):
-    run = tmp_path / "mine"
-    shutil.copytree(finished, run)
-    ran = []
+@pytest.fixture
+def ran(monkeypatch):
+    """The stages that really work from now on, in order."""
+    names = []
     real = pipeline._do
 
     def noted(context, name, work, **inputs):
         def remembered(*given):
-            ran.append(name)
+            names.append(name)
             work(*given)
 
         return real(context, name, remembered, **inputs)
 
     monkeypatch.setattr(pipeline, "_do", noted)
+    return names
+
+
+def test_refiners_work_in_turn_and_the_crf_gets_a_blind_level(finished, drawn, tmp_path, ran):
+    run = tmp_path / "mine"
+    shutil.copytree(finished, run)
+    words = fit_words(drawn, run, "--truth", str(drawn / "truth"), "--refine", "par,vote,crf")
+    main(words)
+    assert ran[:4] == ["refined-1-par", "refined-2-vote", "refined", "masks"]
+    photo = "p004"
+    image = read_image(drawn / "photos" / f"{photo}.png")
+    ids = (drawn / "train.txt").read_text(encoding="utf-8").splitlines()
+    before = [stages.read_refined(run / "refined-2-vote", name) for name in ids]
+    level = blind_level(stages.peaks(before))
+    own = before[ids.index(photo)]
+    by_hand = threshold(CRF(CRFOptions(background=level))(image, own), 0.5).labels
+    decided = read_labels(run / "masks" / f"{photo}.png")
+    assert (by_hand != decided).double().mean() < 0.01  # the maps between are kept as bytes
+    assert len(decided.unique()) > 1
+    assert json.loads((run / "masks" / "level.json").read_text())["level"] == 0.5
+    main(words)
+    assert len(ran) == 8
+
+
+def test_a_new_level_redoes_masks_and_what_follows(finished, drawn, tmp_path, ran):
+    run = tmp_path / "mine"
+    shutil.copytree(finished, run)
     words = fit_words(drawn, run, "--truth", str(drawn / "truth"), "--background", "0.9")
     main(words)
     assert ran == ["masks", "network", "predictions", "scores", "report"]

@@ -60,6 +60,7 @@ USAGE: Final = """tag2mask: segment images from image-level tags alone.
   tag2mask data check PHOTOS --tags tags.csv             what is there, before anyone trains
   tag2mask data compose --out DIR                        a practice set with exact masks
   tag2mask demo [--quick] [--out runs/demo]              all of it on a composed set
+  tag2mask doctor                                        what this machine has and uses
 
 Each takes --help.
 """
@@ -99,6 +100,7 @@ def _dispatch(words: list[str]) -> None:
         "data check": _check,
         "data compose": _compose,
         "demo": _demo,
+        "doctor": lambda words: commands.doctor(),
     }
     if not words or words[0] in ("-h", "--help", "help"):
         print(USAGE, end="")

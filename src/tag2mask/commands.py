@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
+import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 import tag2mask
 from tag2mask.data import DataOptions, Photo, read_image
@@ -17,7 +22,10 @@ from tag2mask.data.compose import ComposeOptions, compose
 from tag2mask.errors import InputError
 from tag2mask.experiment import Experiment, from_json
 from tag2mask.localize import LocalizeOptions
+from tag2mask.nn.slic import is_compiled
+from tag2mask.nn.weights import EMBEDDED
 from tag2mask.pipeline import fit
+from tag2mask.refine import native
 from tag2mask.report import compare_table, scores_table
 from tag2mask.runs import existing_run
 from tag2mask.segment import SegmentOptions
@@ -57,6 +65,37 @@ class DemoOptions:
 def version() -> str:
     """Name and version."""
     return f"tag2mask {tag2mask.__version__}"
+
+
+def doctor() -> None:
+    """What this machine has, and which of two ways is used where there are two."""
+    rows = {
+        "tag2mask": tag2mask.__version__,
+        "Python": platform.python_version(),
+        "PyTorch": f"{torch.__version__}, {torch.get_num_threads()} threads",
+        "accelerator": _accelerator(),
+        "dense CRF": _kernel() if native.available() else f"PyTorch ({native.reason()})",
+        "superpixels": "compiled kernel" if is_compiled() else "scikit-image (kernel not built)",
+        "embedded weights": ", ".join(_embedded()) or "none installed",
+    }
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for name, value in rows.items():
+        table.add_row(name, Text(value))
+    Console().print(table)
+
+
+def _kernel() -> str:
+    return f"compiled kernel ({native.variants()[0]})"
+
+
+def _embedded() -> list[str]:
+    return [name for name, (package, _) in EMBEDDED.items() if importlib.util.find_spec(package)]
+
+
+def _accelerator() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return "Apple GPU (mps)" if torch.backends.mps.is_available() else "none: all runs on the CPU"
 
 
 def fit_and_tell(experiment: Experiment, out: Path) -> None:
