@@ -16,7 +16,7 @@ from tag2mask.data import Collection, Data, Photo, image_size, read_tagged, veri
 from tag2mask.data.assemble import check_classes
 from tag2mask.errors import InputError
 from tag2mask.experiment import Experiment, method_name
-from tag2mask.localize import merge, responses
+from tag2mask.localize import folded, merge, responses
 from tag2mask.masks import PeakHistogram, blind_level, threshold
 from tag2mask.method import Method
 from tag2mask.methods import METHODS
@@ -206,7 +206,7 @@ def find_maps(context: Context, stage: Stage) -> None:
     """Ask the trained method where things are; raw responses of the tagged classes are kept."""
     e, options = context.experiment, context.experiment.localize
     fabric = fabric_of(e)
-    method = load_method(context).to(fabric.device)
+    method = folded(load_method(context), 4 * e.backbone.stride).to(fabric.device)
     photos = usable(context, context.data.train)
     batches = same_size_batches(photos, options.batch)
     todo = [b for b in batches if not _all_there(stage, b, ".safetensors")]

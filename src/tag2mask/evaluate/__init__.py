@@ -9,3 +9,4 @@ from tag2mask.evaluate.curve import Curve as Curve
 from tag2mask.evaluate.curve import curve_counts as curve_counts
 from tag2mask.evaluate.scores import Scores as Scores
 from tag2mask.evaluate.scores import scores as scores
+from tag2mask.evaluate.sweep import sweep as sweep

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tag2mask.masks.background import alpha_level as alpha_level
 from tag2mask.masks.blind import PeakHistogram as PeakHistogram
 from tag2mask.masks.blind import blind_level as blind_level
 from tag2mask.masks.blind import mean_level as mean_level
