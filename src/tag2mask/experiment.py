@@ -14,12 +14,13 @@ from tag2mask.masks import MaskOptions
 from tag2mask.methods import METHODS
 from tag2mask.methods.cam import CAMOptions
 from tag2mask.methods.drs import DRSOptions
+from tag2mask.methods.ssc import SSCOptions
 from tag2mask.nn.backbones import BackboneOptions
 from tag2mask.refine import REFINERS, CRFOptions, PAROptions, VoteOptions
 from tag2mask.segment import SegmentOptions
 from tag2mask.train import TrainOptions
 
-MethodOptions = CAMOptions | DRSOptions  # a union, one member a room
+MethodOptions = CAMOptions | DRSOptions | SSCOptions  # a union, one member a room
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ def from_json(stored: dict[str, Any]) -> Experiment:
 PATHS: Final[dict[type, tuple[str, ...]]] = {
     DataOptions: ("photos", "tags", "classes", "truth"),
     VoteOptions: ("regions",),
+    SSCOptions: ("vgg",),
 }
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from jaxtyping import UInt8
+import torch
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torchvision.transforms.v2 import functional as pictures
 
 from tag2mask.data import Photo, image_size, read_tagged
-from tag2mask.storage import read_labels
-from tag2mask.types import PseudoMask, Size, TaggedImage
+from tag2mask.experiment import Experiment, method_name
+from tag2mask.methods import METHODS
+from tag2mask.nn.superpixels import SuperpixelOptions, superpixels
+from tag2mask.progress import track
+from tag2mask.storage import read_labels, read_tensors, write_tensors
+from tag2mask.types import Cue, PseudoMask, Size, TaggedImage
 
 CACHE_BYTES = 1 << 30  # decoded photographs kept in memory while training
 
@@ -55,6 +62,48 @@ class MaskedPhotographs:
     def __getitem__(self, number: int) -> tuple[UInt8[Tensor, "3 H W"], PseudoMask]:
         item = self.photographs[number]
         return item.image, PseudoMask(item.id, read_labels(self.folder / f"{item.id}.png"))
+
+
+@dataclass(slots=True)
+class Superpixels:
+    """The regions of photographs by number, kept in a folder under their content."""
+
+    photographs: Photographs
+    options: SuperpixelOptions
+    folder: Path
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    def __getitem__(self, number: int) -> Int64[Tensor, "h w"]:
+        image = self.photographs[number].image
+        path = self.folder / f"{self._content(image)}.safetensors"
+        if not path.is_file():
+            regions = superpixels(image, self.options)
+            write_tensors(path, {"regions": regions.to(torch.int16)})
+        return read_tensors(path)["regions"].long()
+
+    def fill(self) -> None:
+        """Make what is not there yet."""
+        for number in track(range(len(self)), "superpixels", len(self)):
+            self[number]
+
+    def _content(self, image: UInt8[Tensor, "3 H W"]) -> str:
+        known = hashlib.sha256(repr((self.options, tuple(image.shape))).encode())
+        known.update(image.contiguous().numpy().tobytes())
+        return known.hexdigest()[:32]
+
+
+def needed_superpixels(
+    experiment: Experiment, photographs: Photographs, folder: Path
+) -> Superpixels | None:
+    """The superpixels that the method asks for, made where they are not there yet; else None."""
+    options: Any = experiment.method
+    if Cue.SUPERPIXELS not in METHODS[method_name(options)].needs:
+        return None
+    source = Superpixels(photographs, options.superpixels, folder)
+    source.fill()
+    return source
 
 
 def shrink(image: UInt8[Tensor, "3 H W"], long_side: int) -> UInt8[Tensor, "3 h w"]:

@@ -25,7 +25,7 @@ from tag2mask.progress import track
 from tag2mask.refine import REFINERS, Refiner
 from tag2mask.runs import Run, Stage
 from tag2mask.segment import Segmenter, predict
-from tag2mask.sources import MaskedPhotographs, Photographs, same_size_batches
+from tag2mask.sources import MaskedPhotographs, Photographs, needed_superpixels, same_size_batches
 from tag2mask.storage import (
     read_json,
     read_tensors,
@@ -153,7 +153,9 @@ def _train_method(
 ) -> None:
     e, ranks = experiment, (fabric.global_rank, fabric.world_size)
     method, options = build_method(e, source.classes), resolved(e.train, len(source))
-    batches = tag_batches(source, options, e.size, e.seed, *ranks)
+    with fabric.rank_zero_first():  # the others find them made
+        regions = needed_superpixels(e, source, folder.parent / "cues")
+    batches = tag_batches(source, options, e.size, e.seed, *ranks, superpixels=regions)
     fit(fabric, method, batches, options, folder, e.seed, "classifier")
     _keep(fabric, method, folder)
 

@@ -22,13 +22,18 @@ from torch import Tensor
 
 BACKGROUND: Final = 0
 UNKNOWN: Final = 255
+NO_REGION: Final = -1  # padding, in superpixels
 MAX_CLASSES: Final = 254  # labels 1 … 254 fit between background and unknown in a byte
 
 Size = tuple[int, int]
 
 
 class Cue(StrEnum):
-    """What a method may ask for beside photograph and tags."""
+    """What a method may ask for beside photograph and tags.
+
+    SUPERPIXELS: region numbers from 0, int64 B × H × W, −1 where there is no photograph; made from
+    the photographs alone. SALIENCY: float B × H × W in [0, 1].
+    """
 
     SUPERPIXELS = "superpixels"
     SALIENCY = "saliency"

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tag2mask.train.augment import PAD_COLOUR, augment
-from tag2mask.types import UNKNOWN
+from tag2mask.train.augment import PAD_COLOUR, augment, draw_view
+from tag2mask.types import NO_REGION, UNKNOWN
 
 BANDS = 8
 ZOOM = (0.5, 1.6)
@@ -98,3 +98,28 @@ def test_very_thin_pictures_work(size: tuple[int, int]) -> None:
     assert moved is not None
     assert view.shape == (3, 32, 32)
     assert bool((moved != UNKNOWN).any())
+
+
+def test_regions_move_with_the_picture() -> None:
+    """Region numbers painted as grey levels make a picture that moves as they do."""
+    blocks = torch.arange(24).view(4, 6).repeat_interleave(20, 0).repeat_interleave(20, 1)
+    image = (10 * blocks).to(torch.uint8).repeat(3, 1, 1)
+    for seed in range(20):
+        view = draw_view((80, 120), 64, (0.6, 1.6), np.random.default_rng(seed))
+        picture, regions = view.photograph(image), view.labels(blocks, NO_REGION)
+        assert regions.dtype == torch.int64
+        inside = regions != NO_REGION
+        ground = torch.tensor(PAD_COLOUR, dtype=torch.uint8)[:, None]
+        assert bool((picture[:, ~inside] == ground).all())
+        same = (picture[0, inside].long() - 10 * regions[inside]).abs() <= 5
+        assert float(same.double().mean()) > 0.75  # all but the blurred edges
+
+
+def test_regions_of_a_smaller_grid_cover_the_same_photograph() -> None:
+    blocks = torch.arange(24).view(4, 6)
+    whole = blocks.repeat_interleave(20, 0).repeat_interleave(20, 1)
+    for seed in range(10):
+        view = draw_view((80, 120), 64, (1.0, 1.0), np.random.default_rng(seed))
+        found, expected = view.labels(blocks, NO_REGION), view.labels(whole, NO_REGION)
+        assert torch.equal(found != NO_REGION, expected != NO_REGION)
+        assert float((found == expected).double().mean()) > 0.95

@@ -14,7 +14,7 @@ from oracles.small_training import photographs
 
 from tag2mask.train import TrainOptions, mask_batches, prefetch, tag_batches
 from tag2mask.train.batches import AHEAD, members, share
-from tag2mask.types import PseudoMask
+from tag2mask.types import NO_REGION, Cue, PseudoMask, TaggedImage
 
 SEEDS = st.integers(0, 2**31)
 OPTIONS = TrainOptions(steps=6, batch=4)
@@ -131,3 +131,25 @@ def test_the_error_of_a_step_is_raised_at_that_step() -> None:
     with pytest.raises(ValueError, match="photo 4 is broken"):
         next(stream)
     assert threading.active_count() == before
+
+
+def test_superpixels_travel_with_their_photographs() -> None:
+    """Photographs whose colour is their region's number, and a batch made of views of both."""
+    blocks = torch.arange(12).view(3, 4).repeat_interleave(10, 0).repeat_interleave(10, 1)
+    photographs = [
+        TaggedImage(
+            str(n), (20 * blocks).to(torch.uint8).flip(n).repeat(3, 1, 1), torch.tensor([True])
+        )
+        for n in (0, 1)
+    ]
+    regions = [blocks.flip(0), blocks.flip(1)]
+    options = TrainOptions(steps=2, batch=2, zoom=(0.8, 1.5))
+    stream = tag_batches(photographs, options, 32, 3, superpixels=regions)
+    plain = tag_batches(photographs, options, 32, 3)
+    for batch, without in zip(stream(0, 2), plain(0, 2), strict=True):
+        assert torch.equal(batch.images, without.images)
+        assert not without.cues
+        found = batch.cues[Cue.SUPERPIXELS]
+        inside = found != NO_REGION
+        same = (batch.images[:, 0][inside] - 20 * found[inside]).abs() < 10
+        assert float(same.double().mean()) > 0.7

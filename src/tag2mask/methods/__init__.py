@@ -7,7 +7,8 @@ from typing import Any, Final
 from tag2mask.method import Method
 from tag2mask.methods.cam import CAM
 from tag2mask.methods.drs import DRS
+from tag2mask.methods.ssc import SSC
 
-METHODS: Final[dict[str, type[Any]]] = {"cam": CAM, "drs": DRS}
+METHODS: Final[dict[str, type[Any]]] = {"cam": CAM, "drs": DRS, "ssc": SSC}
 
-__all__ = ["CAM", "DRS", "METHODS", "Method"]
+__all__ = ["CAM", "DRS", "METHODS", "SSC", "Method"]

@@ -7,17 +7,78 @@ square, it is put at a random place on a plain ground of ImageNet's mean colour.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode, functional
 
-from tag2mask.types import UNKNOWN
+from tag2mask.types import UNKNOWN, Size
 
 PAD_COLOUR: Final = (124, 116, 104)  # ImageNet's mean RGB
+
+
+Labels = UInt8[Tensor, "H W"] | Int64[Tensor, "H W"]
+MovedLabels = UInt8[Tensor, "S S"] | Int64[Tensor, "S S"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One random view: what is done to a photograph, and to all that belongs to its pixels.
+
+    Attributes:
+        crop: side S of the square, pixels.
+        size: (height, width) that the photograph is brought to before it is cut.
+        rows, columns: where in the square, and which part of the photograph.
+    """
+
+    crop: int
+    size: Size
+    flip: bool
+    rows: tuple[slice, slice]
+    columns: tuple[slice, slice]
+
+    def photograph(self, image: UInt8[Tensor, "3 H W"]) -> UInt8[Tensor, "3 S S"]:
+        """The photograph in this view; ImageNet's mean colour around it."""
+        resized = self._flipped(functional.resize(image, list(self.size), antialias=True))
+        ground = torch.tensor(PAD_COLOUR, dtype=torch.uint8).view(3, 1, 1)
+        return self._placed(resized, ground.repeat(1, self.crop, self.crop))
+
+    def labels(self, labels: Labels, outside: int) -> MovedLabels:
+        """Labels or region numbers in this view, taken from the nearest pixel.
+
+        Args:
+            labels: of the photograph, in any size that covers it.
+            outside: what padding gets.
+        """
+        nearest = InterpolationMode.NEAREST_EXACT
+        resized = self._flipped(functional.resize(labels[None], list(self.size), nearest)[0])
+        return self._placed(resized, labels.new_full((self.crop, self.crop), outside))
+
+    def _flipped(self, resized: Tensor) -> Tensor:
+        return resized.flip(-1) if self.flip else resized
+
+    def _placed(self, resized: Tensor, ground: Tensor) -> Tensor:
+        (rows_to, rows_from), (columns_to, columns_from) = self.rows, self.columns
+        ground[..., rows_to, columns_to] = resized[..., rows_from, columns_from]
+        return ground
+
+
+def draw_view(size: Size, crop: int, zoom: tuple[float, float], draw: np.random.Generator) -> View:
+    """A random view of a photograph of `size` pixels.
+
+    Args:
+        crop: side S of the square, pixels.
+        zoom: range of the long side, in units of `crop`.
+    """
+    factor = crop * draw.uniform(*zoom) / max(size)
+    height, width = (max(1, round(extent * factor)) for extent in size)
+    flip = bool(draw.random() < 0.5)
+    rows, columns = _place(height, crop, draw), _place(width, crop, draw)
+    return View(crop, (height, width), flip, rows, columns)
 
 
 def augment(
@@ -35,24 +96,9 @@ def augment(
         crop: side S of the square, pixels.
         zoom: range of the long side, in units of `crop`.
     """
-    factor = crop * draw.uniform(*zoom) / max(image.shape[-2:])
-    height, width = (max(1, round(extent * factor)) for extent in image.shape[-2:])
-    flip = bool(draw.random() < 0.5)
-    rows_to, rows_from = _place(height, crop, draw)
-    columns_to, columns_from = _place(width, crop, draw)
-
-    resized = functional.resize(image, [height, width], antialias=True)
-    resized = resized.flip(-1) if flip else resized
-    view = torch.tensor(PAD_COLOUR, dtype=torch.uint8).view(3, 1, 1).repeat(1, crop, crop)
-    view[:, rows_to, columns_to] = resized[:, rows_from, columns_from]
-    if labels is None:
-        return view, None
-
-    moved = functional.resize(labels[None], [height, width], InterpolationMode.NEAREST_EXACT)[0]
-    moved = moved.flip(-1) if flip else moved
-    view_labels = torch.full((crop, crop), UNKNOWN, dtype=torch.uint8)
-    view_labels[rows_to, columns_to] = moved[rows_from, columns_from]
-    return view, view_labels
+    view = draw_view((image.shape[1], image.shape[2]), crop, zoom, draw)
+    moved = None if labels is None else view.labels(labels, UNKNOWN)
+    return view.photograph(image), moved
 
 
 def _place(extent: int, crop: int, draw: np.random.Generator) -> tuple[slice, slice]:

@@ -12,12 +12,12 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from tag2mask.train.augment import augment
+from tag2mask.train.augment import augment, draw_view
 from tag2mask.train.options import TrainOptions
-from tag2mask.types import MaskBatch, PseudoMask, TagBatch, TaggedImage
+from tag2mask.types import NO_REGION, Cue, MaskBatch, PseudoMask, TagBatch, TaggedImage
 
 THREADS = 2  # decoding and resizing let go of Python's lock
 AHEAD = 3  # batches prepared before they are needed
@@ -60,18 +60,28 @@ def tag_batches(
     seed: int,
     rank: int = 0,
     world: int = 1,
+    superpixels: Source[Int64[Tensor, "h w"]] | None = None,
 ) -> Callable[[int, int], Iterator[TagBatch]]:
-    """A function (first step, end) to an iterator over augmented batches."""
+    """A function (first step, end) to an iterator over augmented batches.
+
+    Args:
+        superpixels: region numbers of the same photographs, moved alike; padding is −1.
+    """
 
     def make(step: int) -> TagBatch:
-        images, tags, ids = [], [], []
+        images, tags, ids, regions = [], [], [], []
         for place, number in _share(step, len(source), options, seed, rank, world):
             item = source[number]
             draw = np.random.default_rng((seed, 1, step, place))
-            images.append(augment(item.image, None, crop, options.zoom, draw)[0])
+            size = (item.image.shape[1], item.image.shape[2])
+            view = draw_view(size, crop, options.zoom, draw)
+            images.append(view.photograph(item.image))
+            if superpixels is not None:
+                regions.append(view.labels(superpixels[number], NO_REGION))
             tags.append(item.tags)
             ids.append(item.id)
-        return TagBatch(tuple(ids), _stack(images), torch.stack(tags))
+        cues = {Cue.SUPERPIXELS: torch.stack(regions)} if regions else {}
+        return TagBatch(tuple(ids), _stack(images), torch.stack(tags), cues)
 
     return lambda first, end: prefetch(make, first, end)
 
