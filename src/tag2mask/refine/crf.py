@@ -99,7 +99,7 @@ def refine_labels(
     numbers = torch.full((UNKNOWN + 1,), UNKNOWN, dtype=torch.uint8, device=labels.device)
     numbers[present.long()] = torch.arange(len(present), dtype=torch.uint8, device=labels.device)
     unary = unary_from_labels(numbers[labels.long()], len(present), options.certainty, total)
-    winner = dense_crf(image, unary, options, backend=backend).argmax(dim=0)
+    winner = dense_crf(image, unary, options, backend=backend).max(dim=0).indices
     return present.index_select(0, winner.flatten()).view_as(labels)
 
 
@@ -129,7 +129,7 @@ def irn_labels(
         return torch.full(cams.size, BACKGROUND, dtype=torch.uint8, device=cams.maps.device)
     maps = resize(cams.maps.float(), size)
     decided = [
-        with_background(maps, level).argmax(dim=0).to(torch.uint8)
+        with_background(maps, level).max(dim=0).indices.to(torch.uint8)
         for level in (foreground, background)
     ]
     count = len(maps) + 1
@@ -174,7 +174,7 @@ class CRF:
     def _unary(self, scores: Float[Tensor, "L H W"]) -> Float[Tensor, "L H W"]:
         if self.options.unary == "scores":
             return unary_from_probabilities(scores)
-        labels = scores.argmax(dim=0).to(torch.uint8)
+        labels = scores.max(dim=0).indices.to(torch.uint8)
         return unary_from_labels(labels, len(scores), self.options.certainty)
 
 

@@ -85,5 +85,5 @@ def decide(scores: Float[Tensor, "L h w"], size: Size) -> UInt8[Tensor, "H W"]:
     strips = []
     for strip in torch.split(torch.arange(height, device=scores.device), rows):
         upper, lower = wide[:, above[strip]], wide[:, below[strip]]
-        strips.append(torch.lerp(upper, lower, share[strip]).argmax(dim=0).to(torch.uint8))
+        strips.append(torch.lerp(upper, lower, share[strip]).max(dim=0).indices.to(torch.uint8))
     return torch.cat(strips)
