@@ -59,6 +59,30 @@ def affinity_by_cell(image: np.ndarray, dilations: tuple[int, ...]) -> np.ndarra
     return kernel
 
 
+def varm_by_cell(image: np.ndarray, dilations: tuple[int, ...]) -> np.ndarray:
+    """RTC's kernel for a picture on 0 … 255."""
+    _, height, width = image.shape
+    kernel = np.zeros((8 * len(dilations), height, width))
+    for row in range(height):
+        for column in range(width):
+            around = places(row, column, (height, width), dilations)
+            energies, varied = [0.0] * len(around), [0.0] * len(around)
+            for channel in image:
+                spread = stdev([float(channel[place]) for place in around]) + 1e-8
+                for number, (y, x) in enumerate(around):
+                    gap = abs(float(channel[y, x]) - float(channel[row, column]))
+                    energies[number] -= (4 * gap / spread) ** 2 / 3
+                    for next_y, next_x in ((y + 1, x), (y, x + 1)):
+                        if next_y < height and next_x < width:
+                            step = float(channel[next_y, next_x]) - float(channel[y, x])
+                            varied[number] += (step / 255) ** 2 / 3
+            kernel[:, row, column] = [
+                (a - 0.01 * v) / 0.99
+                for a, v in zip(softmax(energies), softmax(varied), strict=True)
+            ]
+    return kernel
+
+
 def propagate_by_cell(
     maps: np.ndarray, kernel: np.ndarray, dilations: tuple[int, ...], iterations: int
 ) -> np.ndarray:

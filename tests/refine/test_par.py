@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
-from oracles.par import affinity_by_cell, position, propagate_by_cell
+from oracles.par import affinity_by_cell, position, propagate_by_cell, varm_by_cell
 from torch import Tensor
 
 from tag2mask.errors import InputError
@@ -39,6 +41,25 @@ def test_affinity_is_the_equation_at_flat_places() -> None:
     torch.testing.assert_close(affinity(image, SMALL), expected, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("size", [(7, 9), (16, 5), (1, 1), (1, 6)])
+def test_the_variant_of_rtc_is_its_equation(size: tuple[int, int]) -> None:
+    options = replace(SMALL, kernel="varm")
+    image = torch.rand(3, *size, dtype=torch.float64) * 255
+    expected = torch.from_numpy(varm_by_cell(image.numpy(), SMALL.dilations))
+    torch.testing.assert_close(affinity(image, options), expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("kernel", ["par", "varm"])
+def test_a_batch_is_its_pictures_one_by_one(kernel: str) -> None:
+    options = replace(SMALL, kernel=kernel)
+    images = torch.rand(2, 3, 12, 9, dtype=torch.float64) * 255
+    maps = torch.rand(2, 4, 12, 9, dtype=torch.float64)
+    together = propagate(maps, affinity(images, options), options)
+    for image, own, found in zip(images, maps, together, strict=True):
+        alone = propagate(own, affinity(image, options), options)
+        torch.testing.assert_close(found, alone, rtol=0, atol=1e-12)
+
+
 def test_a_flat_picture_leaves_only_position() -> None:
     found = affinity(torch.full((3, 4, 4), 0.1, dtype=torch.float64), SMALL)
     near = torch.tensor(position(SMALL.dilations), dtype=torch.float64)
@@ -55,8 +76,9 @@ def test_propagation_is_the_equation(size: tuple[int, int]) -> None:
     torch.testing.assert_close(found, torch.from_numpy(expected), rtol=0, atol=1e-9)
 
 
-def test_a_constant_map_stays_constant() -> None:
-    options = PAROptions()
+@pytest.mark.parametrize("variant", ["par", "varm"])
+def test_a_constant_map_stays_constant(variant: str) -> None:
+    options = PAROptions(kernel=variant)
     kernel = affinity(picture(30, 40).float(), options)
     maps = torch.full((1, 30, 40), 0.7)
     torch.testing.assert_close(propagate(maps, kernel, options), maps, rtol=0, atol=1e-5)
