@@ -86,3 +86,11 @@ def test_what_cannot_be_folded_stays_as_it_is(kind: str) -> None:
 def test_a_method_in_training_stays_as_it_is() -> None:
     method = Small("plain").train()
     assert folded(method, 8) is method
+
+
+def test_the_copy_may_be_moved_and_asked_in_any_mode() -> None:
+    short = folded(Small("plain").eval(), 8).to(memory_format=torch.channels_last)
+    images = torch.rand(1, 3, 8, 8)
+    with torch.inference_mode():
+        inside = short.localize(images)
+    assert torch.equal(inside, short.localize(images.clone().requires_grad_()))

@@ -34,7 +34,7 @@ def folded(method: Asked, side: int) -> Asked:
     if method.training:
         return method
     images = torch.linspace(0, 255, 3 * side * side).view(1, 3, side, side)
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference mode: the copy's weights stay usable anywhere
         pairs = _pairs(method, images)
         if not pairs:
             return method
