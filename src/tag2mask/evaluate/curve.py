@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
-from torch.nn import functional
 
 from tag2mask.errors import InputError
 from tag2mask.evaluate.scores import scores
@@ -93,44 +93,73 @@ def curve_counts(
         ValueError: the truth holds a label beyond `classes`, or levels do not ascend.
     """
     curve = Curve.zeros(classes, levels)
-    tally(curve, cams, truth, Bins(levels))
+    Tally(curve).add(cams, truth)
     return curve
 
 
-def tally(curve: Curve, cams: CamSet, truth: UInt8[Tensor, "H W"], bins: Bins) -> None:
-    """Add one photograph to a curve in place."""
-    present = truth.flatten().bincount(minlength=UNKNOWN + 1)
-    wide = curve.counts.shape[1]
-    if present[wide:UNKNOWN].any():
-        highest = int(present[:UNKNOWN].nonzero().max())
-        raise ValueError(f"label {highest} where labels end at {wide - 1}.")
-    if len(cams.classes) == 0:
-        curve.counts[0, :, BACKGROUND] += present[:wide]
-        return
-    if not math.isfinite(float(cams.maps.sum())):
-        raise InputError(
-            f"The maps of {cams.id} hold NaN or infinity; expected evidence from 0 to 1. "
-            "Make the maps anew from a checked photograph, or leave it out."
-        )
-    peak, best = _best(cams, (truth.shape[0], truth.shape[1]))
-    labels = present.nonzero().flatten()
-    rows = torch.zeros(UNKNOWN + 1, dtype=torch.int32)
-    places = len(cams.classes)
-    rows[labels] = torch.arange(len(labels), dtype=torch.int32) * ((bins.count + 1) * places)
-    flat = rows[truth.flatten().int()].add_(bins.of(peak.flatten()), alpha=places)
-    if best is not None:
-        flat += best.flatten()
-    shape = (len(labels), bins.count + 1, places)
-    small = torch.bincount(flat, minlength=math.prod(shape)).view(shape)[labels != UNKNOWN]
-    known = labels[labels != UNKNOWN]
-    curve.counts[0, known, BACKGROUND] += small[:, 0].sum(dim=1)
-    curve.counts[:, known[:, None], cams.classes] += small[:, 1:].transpose(0, 1)
+class Tally:
+    """Adds photographs to a curve in place.
+
+    Arrays as large as a photograph are kept for the next one: fresh memory costs more than the
+    arithmetic.
+    """
+
+    def __init__(self, curve: Curve) -> None:
+        self.curve, self.bins = curve, Bins(curve.marks)
+        self.wide = curve.counts.shape[1]
+        self.rows = torch.full((UNKNOWN + 1,), self.wide + 1, dtype=torch.int32)  # beyond classes
+        self.rows[: self.wide] = torch.arange(self.wide, dtype=torch.int32)
+        self.rows[UNKNOWN] = self.wide
+        self.full = torch.empty(0)
+        self.flags = torch.empty(0, dtype=torch.bool)
+        self.flat = torch.empty(0, dtype=torch.int32)
+
+    def add(self, cams: CamSet, truth: UInt8[Tensor, "H W"]) -> None:
+        """Count one photograph; nothing is added where it is refused."""
+        if len(cams.classes) and not math.isfinite(float(cams.maps.sum())):
+            raise InputError(
+                f"The maps of {cams.id} hold NaN or infinity; expected evidence from 0 to 1. "
+                "Make the maps anew from a checked photograph, or leave it out."
+            )
+        shape = (self.wide + 2, self.bins.count + 1, max(len(cams.classes), 1))
+        if self.flat.numel() != truth.numel():
+            self.flat = torch.empty(truth.numel(), dtype=torch.int32)
+            self.flags = torch.empty(truth.numel(), dtype=torch.bool)
+        np.take(self.rows.numpy(), truth.numpy().ravel(), out=self.flat.numpy(), mode="clip")
+        self.flat.mul_(shape[1] * shape[2])
+        if len(cams.classes):
+            self._best(cams, (truth.shape[0], truth.shape[1]))
+        counts = torch.bincount(self.flat, minlength=math.prod(shape)).view(shape)
+        if counts[-1].any():
+            highest = int(truth[truth != UNKNOWN].max())
+            raise ValueError(f"label {highest} where labels end at {self.wide - 1}.")
+        known = counts[: self.wide]
+        self.curve.counts[0, :, BACKGROUND] += known[:, 0].sum(dim=1)
+        if len(cams.classes):
+            self.curve.counts[:, :, cams.classes] += known[:, 1:].transpose(0, 1)
+
+    def _best(self, cams: CamSet, size: tuple[int, int]) -> None:
+        """Add bin and place of every pixel's best class; of equals the first, classes ascend."""
+        count, pixels = len(cams.classes), size[0] * size[1]
+        self.full.resize_(1, count, *size)
+        enlarge = torch.ops.aten.upsample_bilinear2d.out  # functional.interpolate, into memory
+        enlarge(cams.maps[None].contiguous(), list(size), False, out=self.full)
+        peak, *others = self.full.view(count, pixels)
+        if others:
+            place = torch.zeros(pixels, dtype=torch.int32)
+            for number, values in enumerate(others, start=1):
+                torch.gt(values, peak, out=self.flags)
+                place.masked_fill_(self.flags, number)
+                torch.maximum(peak, values, out=peak)
+            self.flat.add_(place)
+        self.bins.add(self.flat, peak, count, self.flags)
 
 
 class Bins:
     """How many levels a value beats, exactly, by a table of fine cells.
 
-    A cell that holds no level has one answer; the few values whose cell holds levels are looked up.
+    Each cell of the table knows the levels below it and the next one; only where several levels
+    share a cell are values looked up one by one.
     """
 
     def __init__(self, levels: Sequence[float]) -> None:
@@ -140,23 +169,20 @@ class Bins:
         self.below = torch.bucketize(edges[:-1], self.levels, out_int32=True)
         self.next = torch.cat([self.levels, torch.tensor([math.inf])])[self.below.long()]
         upper = torch.bucketize(edges[1:], self.levels, out_int32=True)
-        self.single = bool(((upper - self.below) <= 1).all())
+        self.single = bool(((upper - self.below) <= 1).all()) and levels[0] >= 0
+        self.scaled, self.cells = torch.empty(0), torch.empty(0, dtype=torch.int32)
+        self.found = torch.empty(0, dtype=torch.int32)
 
-    def of(self, values: Tensor) -> Tensor:
-        """The number of levels below each value, int32."""
+    def add(self, total: Tensor, values: Tensor, weight: int, flags: Tensor) -> None:
+        """Add weight × the number of levels below each value, in place; flags are overwritten."""
         if not self.single:
-            return torch.bucketize(values, self.levels, out_int32=True)
-        cells = (values * GRID).int().clamp_(0, GRID - 1)
-        return self.below[cells].add_(values > self.next[cells])
-
-
-def _best(cams: CamSet, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
-    """Value and place of the best class of every pixel; of equals the first, for classes ascend."""
-    full = functional.interpolate(cams.maps[None], size=size, mode="bilinear", align_corners=False)
-    if len(cams.classes) == 1:
-        return full[0, 0], None
-    peak, place = full[0, 0], torch.zeros(size, dtype=torch.uint8)
-    for number, values in enumerate(full[0, 1:], start=1):
-        place.masked_fill_(values > peak, number)
-        peak = torch.maximum(peak, values)
-    return peak, place
+            total.add_(torch.bucketize(values, self.levels, out_int32=True), alpha=weight)
+            return
+        for room in (self.scaled, self.cells, self.found):
+            room.resize_(len(values))
+        self.cells.copy_(torch.mul(values, GRID, out=self.scaled).clamp_(0, GRID - 1))
+        torch.index_select(self.below, 0, self.cells, out=self.found)
+        torch.index_select(self.next, 0, self.cells, out=self.scaled)
+        total.add_(self.found, alpha=weight).add_(
+            torch.gt(values, self.scaled, out=flags), alpha=weight
+        )

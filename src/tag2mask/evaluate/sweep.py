@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from jaxtyping import UInt8
 from torch import Tensor
 
-from tag2mask.evaluate.curve import LEVELS, Bins, Curve, tally
+from tag2mask.evaluate.curve import LEVELS, Curve, Tally
 from tag2mask.types import CamSet
 
 
@@ -28,7 +28,7 @@ def sweep(
         InputError: maps hold NaN.
         ValueError: a truth holds a label beyond `classes`, or levels do not ascend.
     """
-    curve, bins = Curve.zeros(classes, levels), Bins(levels)
+    tally = Tally(Curve.zeros(classes, levels))
     for cams, truth in pairs:
-        tally(curve, cams, truth, bins)
-    return curve
+        tally.add(cams, truth)
+    return tally.curve
