@@ -90,7 +90,8 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)
     options = parser.parse_args()
     torch.manual_seed(0)
-    backbone = Backbone(BackboneOptions(name=options.backbone, weights="none"))
+    # all weights could learn, as in any classifier that a person would hand to the peers
+    backbone = Backbone(BackboneOptions(name=options.backbone, weights="none", frozen=0))
     method = CAM(CAMOptions(), backbone, 20).eval()
     pooled = Pooled(method).eval()
     short = folded(method, 64).to(memory_format=torch.channels_last)
@@ -115,8 +116,11 @@ def main() -> None:
             found = [activation(int(c) - 1, normalized=False)[0][0] for c in TAGGED]
         return scaled(torch.stack(found).relu())
 
-    def agreement(found: Tensor) -> str:
-        small = functional.interpolate(ours()[None], found.shape[1:], mode="bilinear")[0]
+    def agreement(found: Tensor, lowest: bool) -> str:
+        maps = ours()
+        if lowest:  # pytorch-grad-cam also subtracts the minimum
+            maps = scaled(maps - maps.amin(dim=(-2, -1), keepdim=True))
+        small = functional.interpolate(maps[None], found.shape[1:], mode="bilinear")[0]
         return f"largest difference {float((small - found).abs().max()):.1e}"
 
     repetitions = options.repetitions
@@ -139,7 +143,7 @@ def main() -> None:
                 f"two classes, {options.backbone}, {title}",
                 ours,
                 peer,
-                agreement=agreement(peer()),
+                agreement=agreement(peer(), title == "pytorch-grad-cam"),
                 mark=mark,
                 repetitions=repetitions,
             )
