@@ -17,6 +17,7 @@ pydensecrf.
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from types import ModuleType
 from typing import Literal
@@ -268,7 +269,7 @@ def _check(
             f"A compatibility of shape {tuple(compatibility.shape)} came for {unary.shape[-3]} "
             "labels; expected one row and one column a label."
         )
-    if not torch.isfinite(unary).all():
+    if not _finite(unary):
         raise InputError(
             "Energies with NaN or infinity came; expected finite numbers. Keep probabilities above "
             "zero before the logarithm, as unary_from_probabilities does."
@@ -282,8 +283,13 @@ def _check_maps(image: UInt8[Tensor, "3 H W"], cams: CamSet) -> None:
             f"Photograph {cams.id!r} has {tuple(image.shape[1:])} pixels, its maps were made for "
             f"{tuple(cams.size)}; expected the same photograph."
         )
-    if not torch.isfinite(cams.maps).all():
+    if not _finite(cams.maps):
         raise InputError(
             f"The maps of photograph {cams.id!r} hold NaN or infinity; expected numbers in [0, 1]. "
             "Find out which step made them; a training that diverged does."
         )
+
+
+def _finite(values: Tensor) -> bool:
+    """Whether every number is finite; the sum is, unless one is not or they are enormous."""
+    return math.isfinite(float(values.sum())) or bool(torch.isfinite(values).all())

@@ -56,7 +56,7 @@ def unary_from_probabilities(
     probabilities: Float[Tensor, "K H W"], smallest: float = SMALLEST
 ) -> Float[Tensor, "K H W"]:
     """−log p, with p no smaller than `smallest`; scores that do not sum to one serve as well."""
-    return probabilities.clamp(min=smallest).log().neg()
+    return probabilities.clamp(min=smallest).log_().neg_()
 
 
 def with_background(
