@@ -63,7 +63,9 @@ def _paper(data: DataOptions, steps: int, weights: str, seed: int) -> Experiment
         size=512,
         train=TrainOptions(steps=steps, batch=16, zoom=(0.625, 1.25)),
         localize=LocalizeOptions(scales=(1.0, 0.5, 1.5, 2.0)),
-        segment=SegmentOptions(architecture="deeplabv3plus", frozen=0, scales=(0.5, 0.75, 1.0, 1.25, 1.5)),
+        segment=SegmentOptions(
+            architecture="deeplabv3plus", frozen=0, scales=(0.5, 0.75, 1.0, 1.25, 1.5)
+        ),
         network=TrainOptions(steps=20_000, batch=10, zoom=(0.5, 1.5)),
         seed=seed,
         precision="bf16-mixed",
