@@ -117,11 +117,12 @@ def main() -> None:
         return scaled(torch.stack(found).relu())
 
     def agreement(found: Tensor, lowest: bool) -> str:
-        maps = ours()
-        if lowest:  # pytorch-grad-cam also subtracts the minimum
-            maps = scaled(maps - maps.amin(dim=(-2, -1), keepdim=True))
-        small = functional.interpolate(maps[None], found.shape[1:], mode="bilinear")[0]
-        return f"largest difference {float((small - found).abs().max()):.1e}"
+        def stretched(maps: Tensor) -> Tensor:
+            return scaled(maps - maps.amin(dim=(-2, -1), keepdim=True)) if lowest else maps
+
+        # pytorch-grad-cam stretches to 0 … 1 before and after it enlarges
+        small = functional.interpolate(stretched(ours())[None], found.shape[1:], mode="bilinear")
+        return f"largest difference {float((stretched(small[0]) - found).abs().max()):.1e}"
 
     repetitions = options.repetitions
     with tempfile.TemporaryDirectory() as name:
