@@ -119,7 +119,8 @@ def irn_labels(
     the first sees a class, that is the label; where both see background, it is background.
 
     Args:
-        foreground, background: the two levels (IRN .30/.05, AMN .45/.15, SSC .30/.10).
+        foreground: level above which a map is sure of its class (IRN .30, AMN .45, SSC .30).
+        background: level below which all maps are sure of none (IRN .05, AMN .15, SSC .10).
 
     Raises:
         InputError: maps that are not finite; the message names the photograph.
