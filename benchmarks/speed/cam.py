@@ -34,6 +34,8 @@ from tag2mask.storage import write_tensors
 
 SIZE = 375, 500
 SCALES = 1.0, 0.5, 1.5, 2.0
+CLASSES = 20
+ALL = torch.ones(1, CLASSES, dtype=torch.bool)
 TAGGED = torch.tensor([3, 8])
 LEVEL = 0.3
 
@@ -55,7 +57,7 @@ def ours_whole(method: CAM, image: Tensor, folder: Path) -> Tensor:
     """Raw responses kept, labels from their merge."""
     with torch.inference_mode():
         options = LocalizeOptions(SCALES)
-        found = responses(method, [image], 500, 16, options, torch.device("cpu"))
+        found = responses(method, [image], ALL, 500, 16, options, torch.device("cpu"))
     kept = [maps[0, TAGGED - 1].half() for maps in found]
     tensors = {f"scale{n}": maps for n, maps in enumerate(kept)}
     write_tensors(folder / "p.safetensors", {**tensors, "classes": TAGGED})
@@ -69,7 +71,7 @@ def peer_whole(method: CAM, image: Tensor, folder: Path) -> Tensor:
     with torch.no_grad():
         for scale in SCALES:
             view = resize(image, scaled_size(SIZE, 500 * scale, 16)).float()
-            plain, mirrored = method.localize(torch.stack([view, view.flip(-1)]))
+            plain, mirrored = method.localize(torch.stack([view, view.flip(-1)]), ALL.repeat(2, 1))
             maps = (plain + mirrored.flip(-1))[TAGGED - 1]
             for total in (strided, full):
                 total += functional.interpolate(maps[None], total.shape[1:], mode="bilinear")[0]
@@ -92,16 +94,16 @@ def main() -> None:
     torch.manual_seed(0)
     # all weights could learn, as in any classifier that a person would hand to the peers
     backbone = Backbone(BackboneOptions(name=options.backbone, weights="none", frozen=0))
-    method = CAM(CAMOptions(), backbone, 20).eval()
+    method = CAM(CAMOptions(), backbone, CLASSES).eval()
     pooled = Pooled(method).eval()
-    short = folded(method, 64).to(memory_format=torch.channels_last)
+    short = folded(method, 64, CLASSES).to(memory_format=torch.channels_last)
     image = functional.interpolate(torch.rand(1, 3, 12, 16) * 255, SIZE, mode="bilinear")[0].byte()
     view = resize(image, scaled_size(SIZE, 500, 16)).float()[None]
     near = view.contiguous(memory_format=torch.channels_last)
 
     def ours() -> Tensor:
         with torch.inference_mode():
-            return scaled(short.localize(near)[0, TAGGED - 1])
+            return scaled(short.localize(near, ALL)[0, TAGGED - 1])
 
     layer = [pooled.backbone]
     gradient = GradCAM(pooled, layer)

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -46,11 +46,14 @@ class Method(Trainable[TagBatch], ABC):
     needs: ClassVar[frozenset[Cue]] = frozenset()
 
     @abstractmethod
-    def localize(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+    def localize(
+        self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
+    ) -> Float[Tensor, "B C h w"]:
         """Non-negative evidence for every class at every cell.
 
         Args:
             images: RGB on 0 … 255.
+            tags: what is in each; evidence of other classes is not read.
         """
 
 

@@ -208,7 +208,7 @@ def find_maps(context: Context, stage: Stage) -> None:
     """Ask the trained method where things are; raw responses of the tagged classes are kept."""
     e, options = context.experiment, context.experiment.localize
     fabric = fabric_of(e)
-    method = folded(load_method(context), 4 * e.backbone.stride).to(fabric.device)
+    method = folded(load_method(context), 4 * e.backbone.stride, context.classes).to(fabric.device)
     photos = usable(context, context.data.train)
     batches = same_size_batches(photos, options.batch)
     todo = [b for b in batches if not _all_there(stage, b, ".safetensors")]
@@ -228,7 +228,10 @@ def _responses(
     for items in decoded(context, batches):
         with torch.inference_mode(), fabric.autocast():
             images = [item.image for item in items]
-            found = responses(method, images, e.size, e.backbone.stride, e.localize, fabric.device)
+            tags = torch.stack([item.tags for item in items])
+            found = responses(
+                method, images, tags, e.size, e.backbone.stride, e.localize, fabric.device
+            )
         for number, item in enumerate(items):
             yield item, [maps[number].cpu() for maps in found]
 

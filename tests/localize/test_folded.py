@@ -34,7 +34,7 @@ class Small(Method):
     def optimizers(self) -> Sequence[Optimizer]:
         return []
 
-    def localize(self, images: Tensor) -> Tensor:
+    def localize(self, images: Tensor, tags: Tensor) -> Tensor:
         raw: Tensor = self.convolution(images)
         if self.kind == "twice":
             return self.norm(self.convolution(images)).relu()
@@ -43,6 +43,10 @@ class Small(Method):
         if self.kind == "between":
             return self.norm(raw.relu()).relu()
         return self.norm(raw).relu()
+
+
+CLASSES = 3
+TAGS = torch.ones(1, CLASSES, dtype=torch.bool)
 
 
 def norms(method: nn.Module) -> int:
@@ -62,35 +66,35 @@ def trained(name: str) -> CAM:
 
 @pytest.mark.parametrize("name", ["resnet18", "tf_efficientnet_lite0"])
 def test_the_maps_stay_and_the_norms_go(name: str) -> None:
-    method, images = trained(name), torch.rand(2, 3, 64, 96) * 255
-    short = folded(method, 32)
+    method, images = trained(name), torch.rand(1, 3, 64, 96) * 255
+    short = folded(method, 32, CLASSES)
     assert norms(method) > 0 == norms(short)
     with torch.inference_mode():
-        expected, found = method.localize(images), short.localize(images)
+        expected, found = method.localize(images, TAGS), short.localize(images, TAGS)
     assert float(expected.max()) > 0
     assert float((found - expected).abs().max()) <= 1e-4 * float(expected.max())
 
 
 def test_a_plain_pair_is_folded() -> None:
-    short = folded(Small("plain").eval(), 8)
+    short = folded(Small("plain").eval(), 8, CLASSES)
     assert norms(short) == 0
 
 
 @pytest.mark.parametrize("kind", ["twice", "also read", "between"])
 def test_what_cannot_be_folded_stays_as_it_is(kind: str) -> None:
     method = Small(kind).eval()
-    assert folded(method, 8) is method
+    assert folded(method, 8, CLASSES) is method
     assert not any(module._forward_hooks for module in method.modules())
 
 
 def test_a_method_in_training_stays_as_it_is() -> None:
     method = Small("plain").train()
-    assert folded(method, 8) is method
+    assert folded(method, 8, CLASSES) is method
 
 
 def test_the_copy_may_be_moved_and_asked_in_any_mode() -> None:
-    short = folded(Small("plain").eval(), 8).to(memory_format=torch.channels_last)
+    short = folded(Small("plain").eval(), 8, CLASSES).to(memory_format=torch.channels_last)
     images = torch.rand(1, 3, 8, 8)
     with torch.inference_mode():
-        inside = short.localize(images)
-    assert torch.equal(inside, short.localize(images.clone().requires_grad_()))
+        inside = short.localize(images, TAGS)
+    assert torch.equal(inside, short.localize(images.clone().requires_grad_(), TAGS))

@@ -23,6 +23,9 @@ CELL = 8
 CPU = torch.device("cpu")
 
 
+ALL = torch.ones(1, 3, dtype=torch.bool)
+
+
 class Bright(Method):
     """Class 1 is red, class 2 green, class 3 where a cell's left half is redder than its right."""
 
@@ -32,14 +35,14 @@ class Bright(Method):
     def optimizers(self) -> Sequence[Optimizer]:
         return []
 
-    def localize(self, images: Tensor) -> Tensor:
+    def localize(self, images: Tensor, tags: Tensor) -> Tensor:
         cells = functional.avg_pool2d(images[:, :2], CELL)
         halves = functional.avg_pool2d(images[:, :1], (CELL, CELL // 2))
         return torch.cat([cells, (halves[..., ::2] - halves[..., 1::2]).relu()], dim=1)
 
 
 def cams(image: Tensor, options: LocalizeOptions, long_side: int = 96) -> Tensor:
-    found = responses(Bright(), [image], long_side, CELL, options, CPU)
+    found = responses(Bright(), [image], ALL, long_side, CELL, options, CPU)
     size = (image.shape[-2], image.shape[-1])
     return merge("p", torch.tensor([1, 2, 3]), [maps[0] for maps in found], size).maps
 
@@ -63,7 +66,15 @@ def test_sizes_are_whole_cells_near_the_long_side(
 @pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 2.0), (1.5, 0.75)])
 def test_one_tensor_a_scale_on_its_own_grid(scales: tuple[float, ...]) -> None:
     images = [torch.zeros(3, 37, 61, dtype=torch.uint8)] * 2
-    found = responses(Bright(), images, 64, CELL, LocalizeOptions(scales, flip=True), CPU)
+    found = responses(
+        Bright(),
+        images,
+        ALL.repeat(len(images), 1),
+        64,
+        CELL,
+        LocalizeOptions(scales, flip=True),
+        CPU,
+    )
     grids = [tuple(e // CELL for e in scaled_size((37, 61), 64 * s, CELL)) for s in scales]
     assert [tuple(maps.shape) for maps in found] == [(2, 3, *grid) for grid in grids]
 
@@ -71,12 +82,12 @@ def test_one_tensor_a_scale_on_its_own_grid(scales: tuple[float, ...]) -> None:
 def test_the_mirrored_view_is_mirrored_back_and_added() -> None:
     images = [torch.randint(0, 256, (3, 37, 61), dtype=torch.uint8) for _ in range(3)]
     options = LocalizeOptions((1.0, 1.5), flip=True)
-    found = responses(Bright(), images, 64, CELL, options, CPU)
+    found = responses(Bright(), images, ALL.repeat(len(images), 1), 64, CELL, options, CPU)
     for scale, maps in zip(options.scales, found, strict=True):
         for number, image in enumerate(images):
             view = resize(image, scaled_size((37, 61), 64 * scale, CELL))[None].float()
-            plain = Bright().localize(view)[0]
-            mirrored = Bright().localize(torch.flip(view, [3]))[0]
+            plain = Bright().localize(view, ALL)[0]
+            mirrored = Bright().localize(torch.flip(view, [3]), ALL)[0]
             for row, column in np.ndindex(*plain.shape[1:]):
                 expected = plain[:, row, column] + mirrored[:, row, plain.shape[2] - 1 - column]
                 torch.testing.assert_close(maps[number, :, row, column], expected)
@@ -85,8 +96,8 @@ def test_the_mirrored_view_is_mirrored_back_and_added() -> None:
 def test_without_mirroring_the_view_stands_alone() -> None:
     image = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
     options = LocalizeOptions((1.0,), flip=False)
-    (found,) = responses(Bright(), [image], 64, CELL, options, CPU)
-    torch.testing.assert_close(found, Bright().localize(image[None].float()))
+    (found,) = responses(Bright(), [image], ALL, 64, CELL, options, CPU)
+    torch.testing.assert_close(found, Bright().localize(image[None].float(), ALL))
 
 
 def test_mirroring_the_picture_mirrors_the_maps() -> None:

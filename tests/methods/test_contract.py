@@ -67,6 +67,10 @@ def test_the_objective_is_finite_and_so_is_its_gradient(
     assert all(bool(p.grad.isfinite().all()) for p in method.parameters() if p.grad is not None)
 
 
+def all_tags(count: int) -> torch.Tensor:
+    return torch.ones(count, CLASSES, dtype=torch.bool)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_terms_are_named_scalars_at_every_size(method: Method, size: tuple[int, int]) -> None:
     terms = method.train().losses(batch(method, size), 0.5)
@@ -122,7 +126,7 @@ def test_evidence_is_a_grid_without_negative_values(
 ) -> None:
     method.eval()
     with torch.inference_mode():
-        maps = method.localize(torch.rand(count, 3, *size) * 255)
+        maps = method.localize(torch.rand(count, 3, *size) * 255, all_tags(count))
     assert maps.shape[:2] == (count, CLASSES)
     assert bool((maps >= 0).all())
     assert bool(maps.isfinite().all())
@@ -134,8 +138,8 @@ def test_evidence_for_a_photograph_does_not_depend_on_its_neighbours(method: Met
     method.eval()
     images = torch.rand(3, 3, 64, 64) * 255
     with torch.inference_mode():
-        together = method.localize(images)
-        alone = torch.cat([method.localize(image[None]) for image in images])
+        together = method.localize(images, all_tags(3))
+        alone = torch.cat([method.localize(image[None], all_tags(1)) for image in images])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
@@ -144,7 +148,7 @@ def test_the_mode_is_as_it_was(method: Method, mode: bool) -> None:
     method.train(mode)
     before = {name: module.training for name, module in method.named_modules()}
     with torch.inference_mode():
-        method.localize(torch.rand(1, 3, 64, 64) * 255)
+        method.localize(torch.rand(1, 3, 64, 64) * 255, all_tags(1))
         method.losses(batch(method), 0.5)
     assert {name: module.training for name, module in method.named_modules()} == before
 
@@ -154,10 +158,10 @@ def test_the_state_makes_another_one_the_same(name: str) -> None:
     one, other = build(name, 0).eval(), build(name, 1).eval()
     images = torch.rand(2, 3, 65, 97) * 255
     with torch.inference_mode():
-        expected = one.localize(images)
-        assert not torch.equal(other.localize(images), expected)
+        expected = one.localize(images, all_tags(2))
+        assert not torch.equal(other.localize(images, all_tags(2)), expected)
         other.load_state_dict(one.state_dict())
-        assert torch.equal(other.localize(images), expected)
+        assert torch.equal(other.localize(images, all_tags(2)), expected)
 
 
 @pytest.mark.parametrize("name", METHODS)

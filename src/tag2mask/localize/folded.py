@@ -17,7 +17,7 @@ TOLERANCE: Final = 1e-4  # of the largest evidence
 Asked = TypeVar("Asked", bound=Method)
 
 
-def folded(method: Asked, side: int) -> Asked:
+def folded(method: Asked, side: int, classes: int) -> Asked:
     """A copy that gives the same maps with fewer operations; the method itself if it cannot be.
 
         w' = w · γ / σ,   b' = (b − μ) · γ / σ + β
@@ -30,24 +30,26 @@ def folded(method: Asked, side: int) -> Asked:
 
     Args:
         side: pixels of the ramp's sides, which the method must take; a few cells.
+        classes: C that the method knows.
     """
     if method.training:
         return method
     images = torch.linspace(0, 255, 3 * side * side).view(1, 3, side, side)
+    tags = torch.ones(1, classes, dtype=torch.bool)
     with torch.no_grad():  # not inference mode: the copy's weights stay usable anywhere
-        pairs = _pairs(method, images)
+        pairs = _pairs(method, images, tags)
         if not pairs:
             return method
         short = copy.deepcopy(method)
         for convolution, norm in pairs:
             _fold(short, convolution, norm)
-        expected, found = method.localize(images), short.localize(images)
+        expected, found = method.localize(images, tags), short.localize(images, tags)
     allowed = TOLERANCE * float(expected.abs().max())
     same = found.shape == expected.shape and float((found - expected).abs().max()) <= allowed
     return short if same else method
 
 
-def _pairs(method: Method, images: Tensor) -> list[tuple[str, str]]:
+def _pairs(method: Method, images: Tensor, tags: Tensor) -> list[tuple[str, str]]:
     """Names of convolutions and of the BatchNorms that alone were handed what they returned."""
     made: dict[int, tuple[str, Tensor]] = {}  # the tensor is kept, so that its id stays its own
     pairs: list[tuple[str, str]] = []
@@ -68,7 +70,7 @@ def _pairs(method: Method, images: Tensor) -> list[tuple[str, str]]:
         if _foldable(module):
             watch(name, module)
     try:
-        method.localize(images)
+        method.localize(images, tags)
     finally:
         for handle in handles:
             handle.remove()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Float16, Int64, UInt8
+from jaxtyping import Bool, Float, Float16, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2 import InterpolationMode
@@ -33,6 +33,7 @@ def scaled_size(size: Size, long_side: float, cell: int) -> Size:
 def responses(
     method: Method,
     images: Sequence[UInt8[Tensor, "3 H W"]],
+    tags: Bool[Tensor, "B C"],
     long_side: int,
     cell: int,
     options: LocalizeOptions,
@@ -42,21 +43,22 @@ def responses(
 
     Args:
         images: all of the same shape.
+        tags: what is in each.
         long_side: pixels of the long side at scale 1.
         cell: pixels per cell of the method's grid.
     """
     size = (images[0].shape[-2], images[0].shape[-1])
-    found = []
+    found, tags = [], tags.to(device)
     for scale in options.scales:
         target = scaled_size(size, long_side * scale, cell)
         views = torch.stack([resize(image, target) for image in images]).float()
         views = views.to(device, memory_format=torch.channels_last)
         if options.flip:
-            both = method.localize(torch.cat([views, views.flip(-1)]))
+            both = method.localize(torch.cat([views, views.flip(-1)]), tags.repeat(2, 1))
             plain, mirrored = both.chunk(2)
             maps = plain + mirrored.flip(-1)
         else:
-            maps = method.localize(views)
+            maps = method.localize(views, tags)
         found.append(maps.float())
     return found
 

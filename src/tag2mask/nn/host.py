@@ -6,7 +6,8 @@ methods on one; modules that sit on a host (reconstruction, self-modulation) tak
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,14 +17,35 @@ from torch.optim import AdamW
 from torch.utils.hooks import RemovableHandle
 
 from tag2mask.nn.backbones import Backbone
+from tag2mask.types import Cue, TagBatch
 
+Scalar = Float[Tensor, ""]
 INITIAL: Final = 0.01  # deviation of new weights; torchvision does so for new linear layers
 DELTA: Final = 0.55  # official code of DRS and of SSC
+EPSILON: Final = 1e-5  # maps are divided by their maximum plus this (IRN)
 EARLY: Final = 8  # reduction of the stage that is suppressed while training; ResNet's layer2
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a host saw in one view of a batch: all that modules on a host may use.
+
+    Attributes:
+        features: what the classifier reads; the gradient passes.
+        responses: raw, of every class and of either sign; the gradient passes.
+        maps: the host's best evidence, without gradient: each map divided by its maximum, zero for
+            classes that the tags do not name.
+    """
+
+    features: Float[Tensor, "B D h w"]
+    responses: Float[Tensor, "B C h w"]
+    maps: Float[Tensor, "B C h w"]
 
 
 class CAMHost(nn.Module):
     """A backbone and a 1 × 1 classifier without bias."""
+
+    needs: ClassVar[frozenset[Cue]] = frozenset()
 
     def __init__(self, backbone: Backbone, classes: int) -> None:
         super().__init__()
@@ -50,6 +72,29 @@ class CAMHost(nn.Module):
         """
         features = self.features(images)
         return features, self.classifier(features)
+
+    def look(self, batch: TagBatch, progress: float) -> tuple[dict[str, Scalar], tuple[View, ...]]:
+        """The host's own weighted terms, and what it saw in every view of the batch.
+
+        Args:
+            progress: how much of the training is done, from 0 to below 1.
+        """
+        features, responses = self(batch.images)
+        view = View(features, responses, normalised(responses.detach(), batch.tags))
+        return {"tags": tag_loss(responses, batch.tags)}, (view,)
+
+    def evidence(
+        self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
+    ) -> Float[Tensor, "B C h w"]:
+        """Non-negative maps for localisation.
+
+        Args:
+            images: RGB on 0 … 255.
+            tags: what is in each.
+        """
+        _, responses = self(images)
+        maps: Tensor = responses.relu()
+        return maps
 
 
 class Suppression(nn.Module):
@@ -123,7 +168,7 @@ class DRSHost(CAMHost):
         return suppressed
 
 
-def tag_loss(responses: Float[Tensor, "B C h w"], tags: Bool[Tensor, "B C"]) -> Float[Tensor, ""]:
+def tag_loss(responses: Float[Tensor, "B C h w"], tags: Bool[Tensor, "B C"]) -> Scalar:
     """The multi-label soft margin of the pooled scores.
 
     -1/C sum_c [ t_c log s(x_c) + (1 - t_c) log s(-x_c) ],  s the logistic function
@@ -132,13 +177,21 @@ def tag_loss(responses: Float[Tensor, "B C h w"], tags: Bool[Tensor, "B C"]) -> 
     return functional.multilabel_soft_margin_loss(scores, tags.to(scores.dtype))
 
 
+def normalised(
+    responses: Float[Tensor, "B C h w"], tags: Bool[Tensor, "B C"]
+) -> Float[Tensor, "B C h w"]:
+    """A_c = t_c · max(0, R_c) / (max + 1e-5), each map by its own maximum."""
+    positive = responses.relu() * tags[:, :, None, None]
+    scaled: Tensor = positive / (positive.amax(dim=(2, 3), keepdim=True) + EPSILON)
+    return scaled
+
+
 def two_rates(host: CAMHost, rate: float, head: float, decay: float) -> AdamW:
-    """One AdamW, two groups: pretrained layers, and the new one `head` times as fast."""
-    pretrained = [p for p in host.backbone.parameters() if p.requires_grad]
-    groups = [
-        {"params": pretrained, "lr": rate},
-        {"params": [host.classifier.weight], "lr": rate * head},
-    ]
+    """One AdamW, two groups: pretrained layers, and the new ones `head` times as fast."""
+    every = list(host.named_parameters())
+    pretrained = [p for name, p in every if p.requires_grad and name.startswith("backbone.")]
+    new = [p for name, p in every if p.requires_grad and not name.startswith("backbone.")]
+    groups = [{"params": pretrained, "lr": rate}, {"params": new, "lr": rate * head}]
     return AdamW([g for g in groups if g["params"]], weight_decay=decay)
 
 

@@ -31,11 +31,14 @@ def test_it_is_in_the_table() -> None:
     assert CAM.Options is CAMOptions
 
 
+TAGS = torch.ones(2, CLASSES, dtype=torch.bool)
+
+
 def test_maps_are_the_weighted_sum_of_features() -> None:
     method = cam().eval()
     images = torch.rand(2, 3, 48, 64, dtype=torch.float64) * 255
     with torch.inference_mode():
-        features, maps = method.backbone(images), method.localize(images)
+        features, maps = method.backbone(images), method.localize(images, TAGS)
     weight = method.classifier.weight.detach()[:, :, 0, 0].numpy()
     for one, found in zip(features.numpy(), maps.numpy(), strict=True):
         np.testing.assert_allclose(found, maps_by_cell(one, weight), rtol=1e-9, atol=1e-12)
@@ -61,9 +64,9 @@ def test_a_score_is_the_mean_of_the_map_before_the_cut() -> None:
     method = cam().eval()
     images = torch.rand(1, 3, 48, 64, dtype=torch.float64) * 255
     with torch.no_grad():
-        plus = method.localize(images)
+        plus = method.localize(images, TAGS[:1])
         method.classifier.weight.neg_()
-        minus = method.localize(images)
+        minus = method.localize(images, TAGS[:1])
         method.classifier.weight.neg_()
         tags = torch.ones(1, CLASSES, dtype=torch.bool)
         loss = method.losses(TagBatch(("a",), images, tags), 0.0)

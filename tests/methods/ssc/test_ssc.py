@@ -179,7 +179,8 @@ def test_without_terms_it_is_its_host(host: str) -> None:
     torch.testing.assert_close(method.losses(given, 0.5), plain.losses(given, 0.5))
     with torch.inference_mode():
         assert torch.equal(
-            method.eval().localize(given.images), plain.eval().localize(given.images)
+            method.eval().localize(given.images, given.tags),
+            plain.eval().localize(given.images, given.tags),
         )
 
 

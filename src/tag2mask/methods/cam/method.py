@@ -27,13 +27,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.optim import Optimizer
 
 from tag2mask.method import Method, Scalar
 from tag2mask.nn.backbones import Backbone
-from tag2mask.nn.host import CAMHost, tag_loss, two_rates
+from tag2mask.nn.host import CAMHost, two_rates
 from tag2mask.types import TagBatch
 
 
@@ -62,15 +62,15 @@ class CAM(CAMHost, Method):
 
     def losses(self, batch: TagBatch, progress: float) -> dict[str, Scalar]:
         """The multi-label soft margin of the pooled scores."""
-        _, responses = self(batch.images)
-        return {"tags": tag_loss(responses, batch.tags)}
+        terms, _ = self.look(batch, progress)
+        return terms
 
     def optimizers(self) -> Sequence[Optimizer]:
         """One AdamW, two groups: pretrained layers and the new one."""
         return [two_rates(self, self.options.rate, self.options.head, self.options.decay)]
 
-    def localize(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+    def localize(
+        self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
+    ) -> Float[Tensor, "B C h w"]:
         """M_c = max(0, sum_k w_k^c f_k)."""
-        _, responses = self(images)
-        maps: Tensor = responses.relu()
-        return maps
+        return self.evidence(images, tags)

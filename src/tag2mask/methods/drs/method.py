@@ -28,14 +28,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.optim import Optimizer
 
 from tag2mask.errors import InputError
 from tag2mask.method import Method, Scalar
 from tag2mask.nn.backbones import Backbone
-from tag2mask.nn.host import DELTA, DRSHost, tag_loss, two_rates
+from tag2mask.nn.host import DELTA, DRSHost, two_rates
 from tag2mask.types import TagBatch
 
 
@@ -72,15 +72,15 @@ class DRS(DRSHost, Method):
 
     def losses(self, batch: TagBatch, progress: float) -> dict[str, Scalar]:
         """The multi-label soft margin of the pooled scores."""
-        _, responses = self(batch.images)
-        return {"tags": tag_loss(responses, batch.tags)}
+        terms, _ = self.look(batch, progress)
+        return terms
 
     def optimizers(self) -> Sequence[Optimizer]:
         """One AdamW, two groups: pretrained layers and the new one."""
         return [two_rates(self, self.options.rate, self.options.head, self.options.decay)]
 
-    def localize(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+    def localize(
+        self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
+    ) -> Float[Tensor, "B C h w"]:
         """The responses, cut at zero."""
-        _, responses = self(images)
-        maps: Tensor = responses.relu()
-        return maps
+        return self.evidence(images, tags)

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final, Literal, final
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
@@ -42,7 +42,7 @@ from tag2mask.methods.ssc.modulation import modulation_loss
 from tag2mask.methods.ssc.perceptual import Perceptual, perceptual_network
 from tag2mask.methods.ssc.reconstruction import Decoder
 from tag2mask.nn.backbones import Backbone
-from tag2mask.nn.host import DELTA, CAMHost, DRSHost, stages, tag_loss, two_rates
+from tag2mask.nn.host import DELTA, CAMHost, DRSHost, stages, two_rates
 from tag2mask.nn.superpixels import Kind, SuperpixelOptions
 from tag2mask.types import Cue, TagBatch
 
@@ -137,8 +137,8 @@ class SSC(Method):
     def losses(self, batch: TagBatch, progress: float) -> dict[str, Scalar]:
         """L_cls + β_p L_p, and after the warm-up + β_a L_a."""
         o = self.options
-        _, responses = self.host(batch.images)
-        terms = {"tags": tag_loss(responses, batch.tags)}
+        terms, views = self.host.look(batch, progress)
+        responses = views[0].responses
         if self.decoder is not None and self.perceptual is not None:
             drawn = self.draw(responses, batch.images)
             terms["reconstruction"] = o.reconstruction * self.perceptual(drawn, batch.images)
@@ -167,8 +167,8 @@ class SSC(Method):
             return [host]
         return [host, Adam(self.decoder.parameters(), lr=o.drawing, betas=BETAS)]
 
-    def localize(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+    def localize(
+        self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
+    ) -> Float[Tensor, "B C h w"]:
         """The host's responses, cut at zero; the decoder is needed no more."""
-        _, responses = self.host(images)
-        maps: Tensor = responses.relu()
-        return maps
+        return self.host.evidence(images, tags)
