@@ -1,0 +1,142 @@
+"""Methods against their host on the same photographs and seeds: scores, spread, paired interval.
+
+    python benchmarks/quality/against.py runs/quality --host cam --rows drs drs+cdr+asm
+
+Reads runs that `table.py` made. Maps are decided at their own blind level and at the best one
+(oracle); behind every score stands the difference to the host, with the interval in which 95 % of
+the differences lie when photographs are drawn again (paired, all seeds together). What was counted
+is kept beside the runs and not counted again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import torch
+from table import machine
+from torch import Tensor
+
+from tag2mask.data import Data, Photo, image_size, open_data
+from tag2mask.evaluate import Curve, confusion, curve_counts, paired_bootstrap
+from tag2mask.evaluate.bootstrap import mean_iou
+from tag2mask.experiment import from_json
+from tag2mask.masks import blind_level, threshold
+from tag2mask.stages import peaks, read_maps
+from tag2mask.storage import read_json, read_labels, read_tensors, write_tensors, write_text
+
+STAGES: Final = {
+    "maps, oracle": "maps, oracle level",
+    "maps, blind": "maps, blind level",
+    "masks": "pseudo masks, blind level",
+    "network": "network, test",
+}
+
+
+def photographs(data: Data, split: str) -> Sequence[Photo]:
+    """Those of a split that have truth."""
+    collection = data.train if split == "train" else data.test
+    photos = collection.photos if collection else ()
+    return [photo for photo in photos if data.truth is not None and photo.id in data.truth]
+
+
+def truths(data: Data, photos: Sequence[Photo]) -> Iterator[tuple[Photo, Tensor]]:
+    """Every photograph with its true labels."""
+    for photo in photos:
+        if data.truth is not None:
+            yield photo, data.truth.read(photo.id, image_size(photo.path)).truth
+
+
+def counted(run: Path) -> dict[str, Tensor]:
+    """Confusions of single photographs, N × L × L, of every stage of a run."""
+    kept = run / "counted.safetensors"
+    if kept.is_file():
+        return read_tensors(kept)
+    data = open_data(from_json(read_json(run / "experiment.json")).data)
+    classes, train = len(data.train.classes), photographs(data, "train")
+    read = partial(read_maps, run / "maps")
+    curve = Curve.zeros(classes)
+    for photo, truth in truths(data, train):
+        curve += curve_counts(read(photo.id), truth, classes)
+    best, blind = curve.best()[0], blind_level(peaks(read(photo.id) for photo in train))
+
+    def decided(level: float) -> Callable[[str], Tensor]:
+        return lambda photo: threshold(read(photo), level).labels
+
+    def stored(stage: str) -> Callable[[str], Tensor]:
+        return lambda photo: read_labels(run / stage / f"{photo}.png")
+
+    ways: dict[str, tuple[Sequence[Photo], Callable[[str], Tensor]]] = {
+        "maps, oracle": (train, decided(best)),
+        "maps, blind": (train, decided(blind)),
+        "masks": (train, stored("masks")),
+        "network": (photographs(data, "test"), stored("predictions")),
+    }
+    found = {}
+    for name, (photos, labels) in ways.items():
+        tables = [confusion(t, labels(p.id), classes).counts for p, t in truths(data, photos)]
+        found[name] = torch.stack(tables).int()
+    write_tensors(kept, found)
+    return found
+
+
+def cell(stage: str, runs: Sequence[Path], hosts: Sequence[Path]) -> str:
+    """Mean ± deviation over seeds; the difference to the host and its interval."""
+    ours = [counted(run)[stage].long() for run in runs]
+    values = [100 * float(mean_iou(tables.sum(0, keepdim=True).double())) for tables in ours]
+    text = f"{statistics.mean(values):.1f}"
+    if len(values) > 1:
+        text += f" ± {statistics.stdev(values):.1f}"
+    if runs != hosts:
+        theirs = [counted(run)[stage].long() for run in hosts]
+        found = paired_bootstrap(torch.stack(ours), torch.stack(theirs))
+        shares = (found.difference, found.low, found.high)
+        text += " ({:+.1f}: {:+.1f} … {:+.1f})".format(*(100 * share for share in shares))
+    return text
+
+
+def table(folder: Path, host: str, rows: Sequence[str], seeds: Sequence[int]) -> str:
+    """Markdown, data sets in blocks; only seeds that both sides have."""
+    lines = ["| data set | row | seeds | " + " | ".join(STAGES.values()) + " |"]
+    lines.append("|---|---|--:|" + "--:|" * len(STAGES))
+
+    def run(name: str, row: str, seed: int) -> Path:
+        return folder / f"{name}-{row.replace(' ', '-')}-{seed}"
+
+    def there(name: str, row: str) -> list[int]:
+        return [s for s in seeds if (run(name, row, s) / "report" / "stamp").is_file()]
+
+    names = sorted({p.name.rpartition(f"-{host}-")[0] for p in folder.glob(f"*-{host}-*")} - {""})
+    for name in names:
+        for row in (host, *rows):
+            both = [seed for seed in there(name, row) if seed in there(name, host)]
+            if both:
+                runs = [run(name, row, seed) for seed in both]
+                hosts = [run(name, host, seed) for seed in both]
+                cells = [cell(stage, runs, hosts) for stage in STAGES]
+                lines.append(f"| {' | '.join([name, row, str(len(both)), *cells])} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Count what is not counted yet, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where table.py put its runs")
+    parser.add_argument("--host", default="cam")
+    parser.add_argument("--rows", nargs="+", required=True)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--write", type=Path, help="Markdown file for the table")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    text = f"{table(given.folder, given.host, given.rows, given.seeds)}\n{machine()}\n"
+    print(text)
+    if given.write:
+        write_text(given.write, text)
+
+
+if __name__ == "__main__":
+    main()
