@@ -43,13 +43,18 @@ class View:
 
 
 class CAMHost(nn.Module):
-    """A backbone and a 1 × 1 classifier without bias."""
+    """A backbone and a 1 × 1 classifier without bias.
+
+    Args:
+        threshold: the tag loss averages features above this share of their channel's maximum
+            (thresholded average pooling), or all cells if None.
+    """
 
     needs: ClassVar[frozenset[Cue]] = frozenset()
 
-    def __init__(self, backbone: Backbone, classes: int) -> None:
+    def __init__(self, backbone: Backbone, classes: int, threshold: float | None = None) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.threshold = backbone, threshold
         self.classifier = nn.Conv2d(backbone.channels, classes, 1, bias=False)
         nn.init.normal_(self.classifier.weight, std=INITIAL)
 
@@ -81,7 +86,16 @@ class CAMHost(nn.Module):
         """
         features, responses = self(batch.images)
         view = View(features, responses, normalised(responses.detach(), batch.tags))
-        return {"tags": tag_loss(responses, batch.tags)}, (view,)
+        return {"tags": tag_loss(self.pooled(features, responses), batch.tags)}, (view,)
+
+    def pooled(
+        self, features: Float[Tensor, "B D h w"], responses: Float[Tensor, "B C h w"]
+    ) -> Float[Tensor, "B C _ _"]:
+        """What the tag loss averages: the responses, or those to thresholded features."""
+        if self.threshold is None:
+            return responses
+        scores: Tensor = self.classifier(thresholded_mean(features, self.threshold))
+        return scores
 
     def evidence(
         self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
@@ -143,9 +157,14 @@ class DRSHost(CAMHost):
     """
 
     def __init__(
-        self, backbone: Backbone, classes: int, delta: float = DELTA, always: bool = False
+        self,
+        backbone: Backbone,
+        classes: int,
+        delta: float = DELTA,
+        always: bool = False,
+        threshold: float | None = None,
     ) -> None:
-        super().__init__(backbone, classes)
+        super().__init__(backbone, classes, threshold)
         network = backbone.network
         last_axis = getattr(network, "output_fmt", None) == "NHWC"
         self.early = Suppression(delta, not always, (1, 2) if last_axis else (2, 3))
@@ -175,6 +194,20 @@ def tag_loss(responses: Float[Tensor, "B C h w"], tags: Bool[Tensor, "B C"]) -> 
     """
     scores = responses.mean(dim=(2, 3))
     return functional.multilabel_soft_margin_loss(scores, tags.to(scores.dtype))
+
+
+def thresholded_mean(features: Float[Tensor, "B D h w"], share: float) -> Float[Tensor, "B D 1 1"]:
+    """Thresholded average pooling: each channel's mean over the cells where it is strong.
+
+        p_d = sum over cells of f_d [f_d > τ_d] / max(1, number of them),  τ_d = share · max of f_d
+
+    W. Bae, J. Noh, G. Kim: Rethinking Class Activation Mapping for Weakly Supervised Object
+    Localization, ECCV 2020. A mean over few cells does not punish small objects.
+    """
+    strong = features > share * features.amax(dim=(2, 3), keepdim=True)
+    count = strong.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    pooled: Tensor = (features * strong).sum(dim=(2, 3), keepdim=True) / count
+    return pooled
 
 
 def normalised(
