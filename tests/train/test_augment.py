@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tag2mask.train.augment import PAD_COLOUR, augment, draw_view
+from tag2mask.nn.padding import PAD_COLOUR
+from tag2mask.train.augment import augment, draw_view
 from tag2mask.types import NO_REGION, UNKNOWN
 
 BANDS = 8

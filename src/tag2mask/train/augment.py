@@ -8,7 +8,6 @@ square, it is put at a random place on a plain ground of ImageNet's mean colour.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import torch
@@ -16,10 +15,8 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode, functional
 
+from tag2mask.nn.padding import PAD_COLOUR
 from tag2mask.types import UNKNOWN, Size
-
-PAD_COLOUR: Final = (124, 116, 104)  # ImageNet's mean RGB
-
 
 Labels = UInt8[Tensor, "H W"] | Int64[Tensor, "H W"]
 MovedLabels = UInt8[Tensor, "S S"] | Int64[Tensor, "S S"]
