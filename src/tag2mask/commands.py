@@ -20,6 +20,7 @@ from tag2mask.data import DataOptions, Photo, read_image
 from tag2mask.data.check import check, render
 from tag2mask.data.compose import ComposeOptions, compose
 from tag2mask.errors import InputError
+from tag2mask.evaluate import tally
 from tag2mask.experiment import Experiment, from_json
 from tag2mask.localize import LocalizeOptions
 from tag2mask.nn.slic import is_compiled
@@ -76,6 +77,7 @@ def doctor() -> None:
         "accelerator": _accelerator(),
         "dense CRF": _kernel() if native.available() else f"PyTorch ({native.reason()})",
         "superpixels": "compiled kernel" if is_compiled() else "scikit-image (kernel not built)",
+        "threshold sweep": "compiled kernel" if tally.is_compiled() else "PyTorch (not built)",
         "embedded weights": ", ".join(_embedded()) or "none installed",
     }
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from jaxtyping import UInt8
 from torch import Tensor
 
-from tag2mask.evaluate.curve import LEVELS, Curve, Tally
+from tag2mask.evaluate.curve import LEVELS, Curve
+from tag2mask.evaluate.tally import Tally
 from tag2mask.types import CamSet
 
 
