@@ -1,0 +1,37 @@
+"""Class prototypes: what a class looks like where the batch shows it most."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def top_prototypes(
+    features: Float[Tensor, "B D *grid"], maps: Float[Tensor, "B L *cells"], one_in: int
+) -> tuple[Float[Tensor, "L D"], Bool[Tensor, "L"]]:
+    """Every class's mean feature over its strongest cells of the batch, and which classes have one.
+
+        p_c = sum over i in T_c of A_ci f_i / sum over i in T_c of A_ci,
+
+    T_c the k cells with the highest A_c among those of all photographs, k = ⌊N / one_in⌋ of the N
+    cells that one photograph has, but at least 1. Without gradient, in single precision or better,
+    and not normalised: cosines are meant to compare them. Cells without evidence weigh nothing; a
+    class without any evidence has no prototype, its row is zero.
+
+    Args:
+        maps: evidence ≥ 0 on the same cells; zero where the tags do not name a class, or the
+            prototype is taken from photographs that do not show it.
+        one_in: a prototype is made of one in so many cells.
+    """
+    with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
+        exact = torch.promote_types(features.dtype, torch.float32)
+        rows = features.flatten(2).transpose(1, 2).flatten(0, 1).to(exact)
+        evidence = maps.flatten(2).transpose(0, 1).flatten(1).clamp(min=0).to(exact)
+        count = max(1, maps[0, 0].numel() // one_in)
+        weights, places = evidence.topk(count, dim=1)
+        totals = weights.sum(dim=1)
+        present = totals > 0
+        shares = weights / totals.where(present, 1)[:, None]
+        vectors = torch.bmm(shares[:, None], rows[places])[:, 0]
+        return vectors, present
