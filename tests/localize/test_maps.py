@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import Optimizer
 
+from tag2mask.errors import InputError
 from tag2mask.localize import LocalizeOptions, merge, responses
 from tag2mask.localize.maps import resize, scaled_size
 from tag2mask.method import Method
@@ -173,3 +174,25 @@ def test_the_map_of_a_square_lies_on_the_square(
         cells = torch.arange(len(mass)) + 0.5
         found = float((mass * cells).sum() / mass.sum())
         assert abs(found - place * len(mass)) < 0.25
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (300, 1)])
+def test_photographs_smaller_than_a_cell(size: tuple[int, int]) -> None:
+    image = torch.zeros(3, *size, dtype=torch.uint8)
+    image[1] = 255
+    found = cams(image, LocalizeOptions((1.0, 0.5)))
+    assert torch.isfinite(found).all()
+    assert not found[0].any()
+    assert found[1].min() > 0.9
+
+
+def test_a_black_photograph_has_maps_of_zero() -> None:
+    assert not cams(torch.zeros(3, 40, 30, dtype=torch.uint8), LocalizeOptions()).any()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_responses_that_are_not_finite_are_refused_by_name(value: float) -> None:
+    scales = [torch.rand(2, 3, 4).half(), torch.rand(2, 6, 8).half()]
+    scales[0][1, 2, 3] = value
+    with pytest.raises(InputError, match="photograph 'p/7' hold NaN or infinity"):
+        merge("p/7", torch.tensor([1, 2]), scales, (30, 40))

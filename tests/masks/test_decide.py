@@ -7,6 +7,7 @@ import torch
 from oracles.threshold import threshold_by_pixel
 from torch import Tensor
 
+from tag2mask.errors import InputError
 from tag2mask.masks import threshold
 from tag2mask.types import CamSet
 
@@ -48,3 +49,16 @@ def test_without_classes_all_is_background() -> None:
 
 def test_a_class_without_evidence_is_nowhere() -> None:
     assert threshold(cams(torch.zeros(1, 3, 3), [1], (9, 9)), 0.0).labels.unique().tolist() == [0]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_is_refused_by_name(value: float) -> None:
+    maps = torch.tensor([[[0.2, value]]])
+    with pytest.raises(InputError, match="photograph 'p/7' hold NaN or infinity"):
+        threshold(CamSet("p/7", torch.tensor([3]), maps, (4, 8)), 0.5)
+
+
+def test_one_pixel() -> None:
+    maps = torch.tensor([[[0.2, 0.4]], [[0.0, 0.9]]])
+    labels = threshold(CamSet("p", torch.tensor([3, 5]), maps, (1, 1)), 0.3).labels
+    assert labels.tolist() == [[5]]

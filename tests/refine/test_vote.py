@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tag2mask.errors import InputError
 from tag2mask.nn.slic import slic
+from tag2mask.nn.superpixels import Kind, SuperpixelOptions, superpixels
 from tag2mask.refine.contract import Refiner
 from tag2mask.refine.vote import RegionVote, VoteOptions, vote, working_size
 from tag2mask.types import CamSet
@@ -82,6 +83,25 @@ def test_superpixels_vote_on_the_pixels_of_the_photograph() -> None:
     expected = vote(maps, slic(image, 30))
     expected *= maps.amax((1, 2), keepdim=True) / expected.amax((1, 2), keepdim=True)
     torch.testing.assert_close(found, expected)
+
+
+def test_superpixels_of_any_size_vote_too() -> None:
+    image, maps = picture(40, 60), torch.rand(2, 40, 60)
+    options = VoteOptions(segments=9, superpixels="felzenszwalb")
+    found = RegionVote(options)(image, cams(maps, (40, 60))).maps
+    expected = vote(maps, superpixels(image, SuperpixelOptions("felzenszwalb", 9)))
+    expected *= maps.amax((1, 2), keepdim=True) / expected.amax((1, 2), keepdim=True)
+    torch.testing.assert_close(found, expected)
+    assert len(found[0].unique()) <= 9
+
+
+@pytest.mark.parametrize("kind", ["slic", "felzenszwalb"])
+def test_superpixels_of_long_photographs_are_made_on_the_working_grid(kind: Kind) -> None:
+    image = picture(90, 160)
+    options = VoteOptions(segments=9, long_side=50, superpixels=kind)
+    found = RegionVote(options)(image, cams(torch.rand(1, 90, 160), (90, 160))).maps
+    assert found.shape == (1, *working_size((90, 160), 50))
+    assert 1 < len(found.unique()) <= 20
 
 
 def test_a_blurry_map_finds_the_edge() -> None:

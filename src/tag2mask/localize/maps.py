@@ -18,6 +18,7 @@ from torchvision.transforms.v2 import functional as pictures
 
 from tag2mask.localize.options import LocalizeOptions
 from tag2mask.method import Method
+from tag2mask.nn.checks import check_maps
 from tag2mask.types import CamSet, Size
 
 EPSILON = 1e-5  # IRN: maps are divided by their maximum plus this
@@ -80,6 +81,9 @@ def merge(
         M_c = sum_s resize(R_c^s) / (max + 1e-5)
 
     A class without any evidence stays zero; a photograph without tags has no maps. Source: IRN.
+
+    Raises:
+        InputError: responses with NaN or infinity; the message names the photograph.
     """
     finest = max((tuple(maps.shape[-2:]) for maps in scales), key=lambda grid: grid[0] * grid[1])
     total = torch.zeros(len(classes), *finest)
@@ -90,4 +94,6 @@ def merge(
             maps.float()[None], size=finest, mode="bilinear", align_corners=False
         )[0]
     peak = total.amax(dim=(1, 2), keepdim=True)
-    return CamSet(photo, classes, total / (peak + EPSILON), size)
+    cams = CamSet(photo, classes, total / (peak + EPSILON), size)
+    check_maps(cams)
+    return cams

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from tag2mask.nn.checks import check_maps
 from tag2mask.types import BACKGROUND, UNKNOWN, CamSet, PseudoMask
 
 
@@ -19,7 +20,11 @@ def threshold(cams: CamSet, background: float, confident: float | None = None) -
     Args:
         background: level that a class must beat, 0 … 1.
         confident: a second, higher level; best values in (background, confident] become unknown.
+
+    Raises:
+        InputError: maps with NaN or infinity; the message names the photograph.
     """
+    check_maps(cams)
     if not len(cams.classes):
         return PseudoMask(cams.id, torch.full(cams.size, BACKGROUND, dtype=torch.uint8))
     maps = functional.interpolate(cams.maps[None], cams.size, mode="bilinear", align_corners=False)

@@ -44,12 +44,14 @@ class SuperpixelOptions:
             raise InputError(f"{self.count} regions were asked for; expected 1 or more.")
 
 
-def superpixels(image: UInt8[Tensor, "3 H W"], options: SuperpixelOptions) -> Int64[Tensor, "h w"]:
+def superpixels(
+    image: UInt8[Tensor, "3 H W"], options: SuperpixelOptions, long_side: int = LONG_SIDE
+) -> Int64[Tensor, "h w"]:
     """Regions 0 … S − 1 of a photograph, S at most `count` (about `count` for SLIC).
 
-    The grid covers the photograph; its long side is at most 320.
+    The grid covers the photograph; its long side is at most `long_side` pixels.
     """
-    small = _bounded(image)
+    small = _bounded(image, long_side)
     if options.kind == "slic":
         return slic(small, options.count)
     pixels = small.permute(1, 2, 0).numpy()
@@ -140,8 +142,8 @@ def _neighbours(numbers: np.ndarray, size: int) -> list[set[int]]:
     return near
 
 
-def _bounded(image: UInt8[Tensor, "3 H W"]) -> UInt8[Tensor, "3 h w"]:
-    factor = LONG_SIDE / max(image.shape[1:])
+def _bounded(image: UInt8[Tensor, "3 H W"], long_side: int) -> UInt8[Tensor, "3 h w"]:
+    factor = long_side / max(image.shape[1:])
     if factor >= 1:
         return image
     size = [max(1, round(extent * factor)) for extent in image.shape[1:]]

@@ -17,7 +17,6 @@ pydensecrf.
 
 from __future__ import annotations
 
-import math
 from importlib import import_module
 from types import ModuleType
 from typing import Literal
@@ -28,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tag2mask.errors import InputError
+from tag2mask.nn.checks import check_photograph, is_finite
 from tag2mask.refine.mean_field import mean_field
 from tag2mask.refine.presets import PRESETS, CRFOptions
 from tag2mask.refine.unary import unary_from_labels, unary_from_probabilities, with_background
@@ -125,7 +125,7 @@ def irn_labels(
     Raises:
         InputError: maps that are not finite; the message names the photograph.
     """
-    _check_maps(image, cams)
+    check_photograph(image, cams)
     size = working_size(cams.size, options)
     if not len(cams.classes):
         return torch.full(cams.size, BACKGROUND, dtype=torch.uint8, device=cams.maps.device)
@@ -162,7 +162,7 @@ class CRF:
         Raises:
             InputError: maps that are not finite; the message names the photograph.
         """
-        _check_maps(image, cams)
+        check_photograph(image, cams)
         size = working_size((image.shape[1], image.shape[2]), self.options)
         seen = cams.maps.flatten(1).amax(dim=1) > 0
         refined = cams.maps.new_zeros(len(cams.classes), *size, dtype=torch.float32)
@@ -270,27 +270,8 @@ def _check(
             f"A compatibility of shape {tuple(compatibility.shape)} came for {unary.shape[-3]} "
             "labels; expected one row and one column a label."
         )
-    if not _finite(unary):
+    if not is_finite(unary):
         raise InputError(
             "Energies with NaN or infinity came; expected finite numbers. Keep probabilities above "
             "zero before the logarithm, as unary_from_probabilities does."
         )
-
-
-def _check_maps(image: UInt8[Tensor, "3 H W"], cams: CamSet) -> None:
-    """Refuse maps that hold no evidence but noise of arithmetic, or belong to another picture."""
-    if tuple(image.shape[1:]) != tuple(cams.size):
-        raise InputError(
-            f"Photograph {cams.id!r} has {tuple(image.shape[1:])} pixels, its maps were made for "
-            f"{tuple(cams.size)}; expected the same photograph."
-        )
-    if not _finite(cams.maps):
-        raise InputError(
-            f"The maps of photograph {cams.id!r} hold NaN or infinity; expected numbers in [0, 1]. "
-            "Find out which step made them; a training that diverged does."
-        )
-
-
-def _finite(values: Tensor) -> bool:
-    """Whether every number is finite; the sum is, unless one is not or they are enormous."""
-    return math.isfinite(float(values.sum())) or bool(torch.isfinite(values).all())

@@ -45,6 +45,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tag2mask.errors import InputError
+from tag2mask.nn.checks import check_photograph
 from tag2mask.types import CamSet, Size
 
 W1: Final = 0.3  # AFA, implementation details: spread of colour
@@ -94,7 +95,11 @@ class PAR:
 
         Averaging lowers peaks, and levels are relative to the peak; so every map is scaled back to
         the maximum it came with. A map without evidence stays zero.
+
+        Raises:
+            InputError: maps with NaN or of another photograph.
         """
+        check_photograph(image, cams)
         if not len(cams.classes):
             return cams
         size = grid_size((image.shape[-2], image.shape[-1]), self.options)

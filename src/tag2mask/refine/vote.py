@@ -17,9 +17,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from tag2mask.errors import InputError
-from tag2mask.nn.slic import slic
+from tag2mask.nn.checks import check_photograph
+from tag2mask.nn.regions import region_mean
+from tag2mask.nn.superpixels import Kind, SuperpixelOptions, superpixels
 from tag2mask.refine.proposals import Proposals, RegionFolder
-from tag2mask.types import CamSet, Size
+from tag2mask.types import NO_REGION, CamSet, Size
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class VoteOptions:
     """Superpixels of a photograph, about."""
     long_side: int = 500
     """Longer photographs are first brought to this many pixels, their regions with them."""
+    superpixels: Kind = "slic"
+    """Of one size (slic), or of any size along outlines, at most so many (felzenszwalb)."""
     regions: Path | None = None
     """Folder of region maps from outside (<id>.png or .npy) in place of superpixels."""
 
@@ -65,7 +69,7 @@ class RegionVote:
         Raises:
             InputError: maps with NaN or of another photograph, or proposals that cannot be used.
         """
-        _check(image, cams)
+        check_photograph(image, cams)
         if not len(cams.classes):
             return cams
         size = working_size((image.shape[1], image.shape[2]), self.options.long_side)
@@ -82,7 +86,8 @@ class RegionVote:
         self, image: UInt8[Tensor, "3 H W"], photo: str, size: Size
     ) -> Int64[Tensor, "h w"]:
         if self.proposals is None:
-            return slic(_shrink(image, size), self.options.segments)
+            made = SuperpixelOptions(self.options.superpixels, self.options.segments)
+            return superpixels(image, made, self.options.long_side)
         regions = self.proposals(photo, image)
         if regions.shape != image.shape[1:]:
             raise InputError(
@@ -102,10 +107,9 @@ def vote(maps: Float[Tensor, "K h w"], regions: Int64[Tensor, "h w"]) -> Float[T
     Args:
         regions: any numbers; below 0 there is no region.
     """
-    numbers, inverse = torch.unique(regions.flatten(), return_inverse=True)
-    sums = maps.new_zeros(len(maps), len(numbers)).index_add_(1, inverse, maps.flatten(1))
-    means = sums / inverse.bincount(minlength=len(numbers))
-    return torch.where(regions < 0, maps, means[:, inverse].view_as(maps))
+    numbers, places = torch.unique(regions.flatten(), return_inverse=True)
+    places = places.masked_fill(regions.flatten() < 0, NO_REGION)
+    return region_mean(maps[None].flatten(2), places[None], len(numbers)).view_as(maps)
 
 
 def working_size(size: Size, long_side: int) -> Size:
@@ -115,13 +119,6 @@ def working_size(size: Size, long_side: int) -> Size:
     return height, width
 
 
-def _shrink(image: UInt8[Tensor, "3 H W"], size: Size) -> UInt8[Tensor, "3 h w"]:
-    if image.shape[1:] == size:
-        return image
-    shrunk = functional.interpolate(image[None].float(), size, mode="area")
-    return shrunk[0].round_().to(torch.uint8)
-
-
 def _sample(regions: Int64[Tensor, "H W"], size: Size) -> Int64[Tensor, "h w"]:
     """The regions at the middles of the cells."""
     rows, columns = (
@@ -129,16 +126,3 @@ def _sample(regions: Int64[Tensor, "H W"], size: Size) -> Int64[Tensor, "h w"]:
         for few, many in zip(size, regions.shape, strict=True)
     )
     return regions[rows[:, None], columns]
-
-
-def _check(image: UInt8[Tensor, "3 H W"], cams: CamSet) -> None:
-    if tuple(image.shape[1:]) != tuple(cams.size):
-        raise InputError(
-            f"Photograph {cams.id!r} has {tuple(image.shape[1:])} pixels, its maps were made for "
-            f"{tuple(cams.size)}; expected the same photograph."
-        )
-    if not torch.isfinite(cams.maps).all():
-        raise InputError(
-            f"The maps of photograph {cams.id!r} hold NaN or infinity; expected numbers in [0, 1]. "
-            "Find out which step made them; a training that diverged does."
-        )
