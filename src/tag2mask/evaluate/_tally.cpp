@@ -13,8 +13,10 @@
 
 #if defined(__GNUC__) || defined(__clang__)
 #define TAG2MASK_RESTRICT __restrict__
+#define TAG2MASK_ALWAYS __attribute__((always_inline))
 #else
 #define TAG2MASK_RESTRICT __restrict
+#define TAG2MASK_ALWAYS
 #endif
 
 namespace {

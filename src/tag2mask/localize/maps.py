@@ -90,6 +90,9 @@ def merge(
     if not len(classes):
         return CamSet(photo, classes, total, size)
     for maps in scales:
+        if tuple(maps.shape[-2:]) == finest:
+            total += maps
+            continue
         total += functional.interpolate(
             maps.float()[None], size=finest, mode="bilinear", align_corners=False
         )[0]

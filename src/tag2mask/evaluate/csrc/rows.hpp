@@ -128,28 +128,57 @@ class Best {
     std::vector<std::int32_t> place, cell;
 };
 
+// What a value in one cell of the table beats: `below` levels surely, one more if above `next`.
+struct Cell {
+    float next;
+    std::int32_t below;
+};
+
+// Whether one comparison is enough everywhere, and the table.
+inline bool fill(const Levels& levels, std::vector<Cell>& table) {
+    std::int32_t most = 0;
+    for (std::int32_t cell = 0; cell < levels.cells; ++cell) {
+        const std::int32_t below = levels.below[cell];
+        table[cell] = {levels.marks[below], below};
+        const bool last = cell + 1 == levels.cells;
+        most = std::max(most, (last ? levels.count : levels.below[cell + 1]) - below);
+    }
+    return most <= 1;
+}
+
 // Pixels by row of their truth, number of levels beaten, and best class. Neighbours are much alike,
 // so two tables take turns: no sum waits for the one before it.
 void tally(const float* maps, const Shape& shape, const Levels& levels, const std::uint8_t* truth,
            const std::int32_t* rows, std::int32_t row_count, std::int64_t* counts) {
-    const std::size_t step = std::size_t(levels.count + 1) * shape.count;
-    const std::size_t size = step * row_count;
-    std::vector<std::uint32_t> tables(2 * size);
-    std::uint32_t* turns[2] = {tables.data(), tables.data() + size};
-    std::size_t starts[256];
-    for (int value = 0; value < 256; ++value) starts[value] = step * std::size_t(rows[value]);
+    const auto step = std::uint32_t(levels.count + 1) * std::uint32_t(shape.count);
+    const std::size_t size = std::size_t(step) * row_count;
+    std::vector<std::uint32_t> turns(2 * size);
+    std::uint32_t starts[256];
+    for (int value = 0; value < 256; ++value) starts[value] = step * std::uint32_t(rows[value]);
+    std::vector<Cell> table(levels.cells);
+    const bool once = fill(levels, table);
+    const std::int32_t count = shape.count, width = shape.width;
+    const float* marks = levels.marks;
+    const Cell* known = table.data();
     Enlarged enlarged(maps, shape);
     Best best(shape.width);
     for (std::int32_t y = 0; y < shape.height; ++y, truth += shape.width) {
         enlarged.seek(y);
         best.find(enlarged, shape.count, levels.cells);
-        for (std::int32_t x = 0; x < shape.width; ++x) {
-            const float peak = best.peak[x];
-            std::int32_t beaten = levels.below[best.cell[x]];
-            beaten += peak > levels.marks[beaten];
-            while (peak > levels.marks[beaten]) ++beaten;
-            ++turns[x & 1][starts[truth[x]] + std::size_t(beaten) * shape.count + best.place[x]];
+        const float* peak = best.peak.data();
+        const std::int32_t *cells = best.cell.data(), *place = best.place.data();
+        const auto count_one = [&](std::int32_t x, std::uint32_t* to) TAG2MASK_ALWAYS {
+            const Cell cell = known[cells[x]];
+            std::int32_t beaten = cell.below + (peak[x] > cell.next ? 1 : 0);
+            while (!once && peak[x] > marks[beaten]) ++beaten;
+            ++to[starts[truth[x]] + std::uint32_t(beaten * count + place[x])];
+        };
+        std::int32_t x = 0;
+        for (; x + 1 < width; x += 2) {
+            count_one(x, turns.data());
+            count_one(x + 1, turns.data() + size);
         }
+        if (x < width) count_one(x, turns.data());
     }
-    for (std::size_t i = 0; i < size; ++i) counts[i] = std::int64_t(turns[0][i]) + turns[1][i];
+    for (std::size_t i = 0; i < size; ++i) counts[i] = std::int64_t(turns[i]) + turns[size + i];
 }
