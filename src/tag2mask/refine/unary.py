@@ -11,6 +11,7 @@ from torch import Tensor
 from tag2mask.errors import InputError
 from tag2mask.types import UNKNOWN
 
+LEAST_LOG: Final = -87.0  # of the normal numbers in single precision
 SMALLEST: Final = 1e-5  # unary_from_softmax of pydensecrf: keeps energies finite
 
 
@@ -76,4 +77,7 @@ def with_background(
     best = maps.amax(dim=0, keepdim=True)
     if level is not None:
         return torch.cat((torch.full_like(best, level), maps))
-    return torch.cat(((1 - best).clamp(min=0) ** (1 if alpha is None else alpha), maps))
+    lacking = (1 - best).clamp_(min=0)
+    if alpha not in (None, 1):  # as power does, but without numbers so small that they are slow
+        lacking = lacking.log_().mul_(alpha).clamp_(min=LEAST_LOG).exp_()
+    return torch.cat((lacking, maps))
