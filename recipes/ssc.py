@@ -31,9 +31,9 @@ def ssc_voc(root: Path, vgg: Path, weights: str = "hub", seed: int = 0) -> Exper
 
 
 def ssc_voc_official(root: Path, vgg: Path, weights: str = "hub", seed: int = 0) -> Experiment:
-    """`ssc_voc`, the decoder's output compared in the range that the released code gives it."""
+    """`ssc_voc`, as the released code compares the drawing, and divides the maps."""
     experiment = ssc_voc(root, vgg, weights, seed)
-    return replace(experiment, method=replace(experiment.method, span="normalised"))
+    return replace(experiment, method=replace(experiment.method, span="normalised", still=False))
 
 
 def ssc_coco(root: Path, vgg: Path, weights: str = "hub", seed: int = 0) -> Experiment:
@@ -53,7 +53,7 @@ def ssc_small(photos: Path, tags: Path, seed: int = 0) -> Experiment:
         DataOptions(photos, tags=tags),
         method=SSCOptions(),
         size=224,
-        train=TrainOptions(steps=150),
+        train=TrainOptions(steps=300),
         network=TrainOptions(steps=250, zoom=(0.75, 1.5)),
         seed=seed,
     )
@@ -74,7 +74,15 @@ def ssc_ablation(photos: Path, tags: Path, seed: int = 0) -> list[Experiment]:
 def _paper(data: DataOptions, steps: int, vgg: Path, weights: str, seed: int) -> Experiment:
     return Experiment(
         data,
-        method=SSCOptions(width=256, rate=1e-4, vgg=vgg),
+        method=SSCOptions(
+            reconstruction=1.0,
+            modulation=1.0,
+            drawn=1.0,
+            warmup=0.2,
+            width=256,
+            rate=1e-4,
+            vgg=vgg,
+        ),
         backbone=BackboneOptions("resnet50", weights, stride=16, frozen=8),
         size=512,
         train=TrainOptions(steps=steps, batch=6, zoom=(0.625, 1.25)),

@@ -15,6 +15,7 @@ from torchvision.models import vgg19
 from tag2mask.errors import InputError
 from tag2mask.methods import METHODS
 from tag2mask.methods.ssc import SSC, SSCOptions
+from tag2mask.methods.ssc.method import smaller
 from tag2mask.methods.ssc.perceptual import VGG_TAPS, WEIGHTS, StageTaps, perceptual_network
 from tag2mask.methods.ssc.reconstruction import Decoder, WholeNorm
 from tag2mask.nn.backbones import Backbone, BackboneOptions
@@ -158,7 +159,7 @@ def test_each_term_can_be_switched_off_and_weighs_as_told() -> None:
     given, full = batch(), ssc()
     off = ssc(replace(SMALL, reconstruction=0.0, modulation=0.0))
     off.host.load_state_dict(full.host.state_dict())
-    heavy = ssc(replace(SMALL, reconstruction=3.0, modulation=0.5))
+    heavy = ssc(replace(SMALL, reconstruction=0.3, modulation=5.0))
     heavy.load_state_dict(full.state_dict())
     heavy.perceptual = full.perceptual
     terms, weighed, alone = (m.losses(given, 0.5) for m in (full, heavy, off))
@@ -184,6 +185,25 @@ def test_without_terms_it_is_its_host(host: str) -> None:
         )
 
 
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_the_photograph_is_drawn_at_a_share_of_its_side(share: float) -> None:
+    method, given = ssc(replace(SMALL, drawn=share)), batch()
+    assert method.perceptual is not None
+    seen = []
+    method.perceptual.register_forward_pre_hook(lambda _, pair: seen.append(pair))
+    method.losses(given, 0.0)
+    ((made, wanted),) = seen
+    height, width = (round(extent * share) for extent in given.images.shape[2:])
+    assert made.shape == wanted.shape == (len(given.images), 3, height, width)
+    assert method.decoder is not None
+    made_alone = method.decoder(torch.randn(1, 2, 4, 4), (round(64 * share), round(64 * share)))
+    assert made_alone.shape[2:] == (round(64 * share), round(64 * share))
+    whole = smaller(given.images, share)
+    torch.testing.assert_close(
+        whole.mean(dim=(2, 3)), given.images.mean(dim=(2, 3)), rtol=0.02, atol=2
+    )
+
+
 def test_the_decoder_has_an_adam_of_its_own() -> None:
     method = ssc(replace(SMALL, drawing=3e-4))
     _, adam = method.optimizers()
@@ -201,7 +221,7 @@ def pictured(span: str, value: float) -> Tensor:
     nn.init.zeros_(method.decoder.leave.weight)
     nn.init.constant_(method.decoder.leave.bias, value)  # type: ignore[arg-type]
     with torch.no_grad():
-        drawn = method.draw(torch.randn(1, 2, 4, 4), torch.zeros(1, 3, 64, 64))
+        drawn = method.draw(torch.randn(1, 2, 4, 4), (64, 64))
     assert method.perceptual is not None
     return torch.stack([drawn[0, :, 0, 0], *(getattr(method.perceptual, n).flatten()
                         for n in ("mean", "deviation"))])  # fmt: skip

@@ -21,7 +21,8 @@ VGG-19's weights are given; superpixels are made from the photographs; the decod
 wide unless told otherwise. Only the code gives thresholds, weights and warm-up.
 
 Differs from the official code: what the decoder draws is brought to the range of the photograph
-before the comparison (`span`); padding is in no region and in no mean; the erosion's window grows
+before the comparison (`span`), at half its side (`drawn`); the maximum that divides A passes no
+gradient (`still`); padding is in no region and in no mean; the erosion's window grows
 with the picture; the perceptual network is built once; AdamW replaces SGD for the host.
 """
 
@@ -34,6 +35,7 @@ from typing import ClassVar, Final, Literal, final
 
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional
 from torch.optim import Adam, Optimizer
 
 from tag2mask.errors import InputError
@@ -44,7 +46,7 @@ from tag2mask.methods.ssc.reconstruction import Decoder
 from tag2mask.nn.backbones import Backbone
 from tag2mask.nn.host import DELTA, CAMHost, DRSHost, stages, two_rates
 from tag2mask.nn.superpixels import Kind, SuperpixelOptions
-from tag2mask.types import Cue, TagBatch
+from tag2mask.types import Cue, Size, TagBatch
 
 BETAS: Final = (0.5, 0.999)  # of the decoder's Adam, official code
 WHITE: Final = 255.0
@@ -61,10 +63,17 @@ class SSCOptions:
     always: bool = False
     """The host drs suppresses its early stage when maps are taken too (official code: in training
     alone)."""
-    reconstruction: float = 1.0
-    """Weight β_p of the reconstruction; 0 switches it off (official code)."""
-    modulation: float = 1.0
-    """Weight β_a of the self-modulation; 0 switches it off (official code)."""
+    reconstruction: float = 0.1
+    """Weight β_p of the reconstruction; 0 switches it off (official code: 1)."""
+    modulation: float = 10.0
+    """Weight β_a of the self-modulation; 0 switches it off (official code: 1; measured on a few
+    hundred photographs, docs/journal.md)."""
+    still: bool = True
+    """The maximum that divides a map passes no gradient (official code: it does; measured,
+    docs/journal.md)."""
+    drawn: float = 0.5
+    """Side of what is drawn again in units of the photograph's (official code: 1, four times as
+    slow)."""
     width: int = 64
     """Channels of the decoder's first layers; the official code's 256 cost 16 times as much."""
     span: Literal["image", "normalised"] = "image"
@@ -75,8 +84,9 @@ class SSCOptions:
     pretrained stages."""
     drawing: float = 5e-4
     """Learning rate of the decoder (official code)."""
-    warmup: float = 0.2
-    """Share of the training before the self-modulation joins (official code: 2 of 10 epochs)."""
+    warmup: float = 0.5
+    """Share of the training before the self-modulation joins (official code: 2 of 10 epochs; maps
+    of a few hundred photographs ripen later, docs/journal.md)."""
     threshold: float = 0.3
     """Activation above which a pixel is reliable (official code)."""
     erosion: float = 0.03125
@@ -98,10 +108,10 @@ class SSCOptions:
                 f"--ssc.reconstruction {self.reconstruction} and --ssc.modulation "
                 f"{self.modulation} came; expected weights of 0 or more."
             )
-        if self.width < 1 or not 0 < self.delta <= 1:
+        if self.width < 1 or not 0 < self.delta <= 1 or not 0 < self.drawn <= 1:
             raise InputError(
-                f"--ssc.width {self.width} and --ssc.delta {self.delta} came; expected 1 or more "
-                "channels, and a share above 0, at most 1."
+                f"--ssc.width {self.width}, --ssc.delta {self.delta} and --ssc.drawn {self.drawn} "
+                "came; expected 1 or more channels, and shares above 0, at most 1."
             )
         _ = self.superpixels
 
@@ -132,7 +142,7 @@ class SSC(Method):
         )
         if options.reconstruction > 0:
             cell = int(stages(backbone.network)[-1]["reduction"])
-            self.decoder = Decoder(classes, cell, options.width)
+            self.decoder = Decoder(classes, max(2, round(cell * options.drawn)), options.width)
 
     def losses(self, batch: TagBatch, progress: float) -> dict[str, Scalar]:
         """L_cls + β_p L_p, and after the warm-up + β_a L_a."""
@@ -140,21 +150,22 @@ class SSC(Method):
         terms, views = self.host.look(batch, progress)
         responses = views[0].responses
         if self.decoder is not None and self.perceptual is not None:
-            drawn = self.draw(responses, batch.images)
-            terms["reconstruction"] = o.reconstruction * self.perceptual(drawn, batch.images)
+            wanted = smaller(batch.images, o.drawn)
+            drawn = self.draw(responses, (wanted.shape[2], wanted.shape[3]))
+            terms["reconstruction"] = o.reconstruction * self.perceptual(drawn, wanted)
         if o.modulation > 0 and progress >= o.warmup:
             superpixels = batch.cues[Cue.SUPERPIXELS]
-            distance = modulation_loss(responses, batch.tags, superpixels, o.threshold, o.erosion)
+            distance = modulation_loss(
+                responses, batch.tags, superpixels, o.threshold, o.erosion, o.still
+            )
             terms["modulation"] = o.modulation * distance
         return terms
 
-    def draw(
-        self, responses: Float[Tensor, "B C h w"], images: Float[Tensor, "B 3 H W"]
-    ) -> Float[Tensor, "B 3 H W"]:
-        """The photographs again, RGB on 0 … 255, from the responses and the photographs' size."""
+    def draw(self, responses: Float[Tensor, "B C h w"], size: Size) -> Float[Tensor, "B 3 H W"]:
+        """The photographs again, RGB on 0 … 255, from the responses, at (H, W)."""
         if self.decoder is None or self.perceptual is None:
             raise ValueError("Nothing draws where the reconstruction's weight is 0.")
-        picture: Tensor = self.decoder(responses, (images.shape[2], images.shape[3]))
+        picture: Tensor = self.decoder(responses, size)
         if self.options.span == "normalised":
             return picture * self.perceptual.deviation + self.perceptual.mean
         return (picture + 1) * (WHITE / 2)
@@ -172,3 +183,11 @@ class SSC(Method):
     ) -> Float[Tensor, "B C h w"]:
         """The host's responses, cut at zero; the decoder is needed no more."""
         return self.host.evidence(images, tags)
+
+
+def smaller(images: Float[Tensor, "B 3 H W"], share: float) -> Float[Tensor, "B 3 h w"]:
+    """Photographs at a share of their sides, without aliasing; at 1 themselves."""
+    if share == 1:
+        return images
+    size = [max(1, round(extent * share)) for extent in images.shape[2:]]
+    return functional.interpolate(images, size, mode="bilinear", antialias=True)

@@ -24,6 +24,7 @@ def modulation_loss(
     superpixels: Int64[Tensor, "B H W"],
     threshold: float,
     erosion: float,
+    still: bool = True,
 ) -> Float[Tensor, ""]:
     """How far the maps of tagged classes are from their target.
 
@@ -36,6 +37,7 @@ def modulation_loss(
         responses: raw, of either sign.
         threshold: activation above which a pixel is reliable.
         erosion: window of the erosion, in units of the longer side.
+        still: the maximum that divides A passes no gradient.
     """
     image, label = tags.nonzero(as_tuple=True)
     if not len(image):
@@ -49,7 +51,7 @@ def modulation_loss(
     window = max(1, round(erosion * max(size)))
     target = modulated(maps.detach(), regions, threshold, window)
     inside = (regions >= 0).to(exact)
-    distances = (normalised(maps) - target).square() * inside
+    distances = (normalised(maps, still) - target).square() * inside
     return distances.sum() / inside.sum().clamp(min=1)
 
 
@@ -72,10 +74,16 @@ def modulated(
     return torch.maximum(normalised(shared), kept)
 
 
-def normalised(maps: Float[Tensor, "P H W"]) -> Float[Tensor, "P H W"]:
-    """A = max(0, F) / (max over pixels of max(0, F) + 1e-5); zero where nothing is above zero."""
+def normalised(maps: Float[Tensor, "P H W"], still: bool = False) -> Float[Tensor, "P H W"]:
+    """A = max(0, F) / (max over pixels of max(0, F) + 1e-5); zero where nothing is above zero.
+
+    Args:
+        still: the maximum is taken as given. Otherwise a map comes nearer to a target above it by
+            losing its peak, too.
+    """
     positive = maps.relu()
-    return positive / (positive.amax(dim=(1, 2), keepdim=True) + LEAST)
+    peak = positive.amax(dim=(1, 2), keepdim=True)
+    return positive / ((peak.detach() if still else peak) + LEAST)
 
 
 def eroded(selected: Bool[Tensor, "P H W"], window: int) -> Bool[Tensor, "P H W"]:
