@@ -9,7 +9,7 @@ from oracles import equivariance as oracle
 from torch import Tensor
 
 from tag2mask.nn.labels import cell_labels
-from tag2mask.nn.prototypes import top_prototypes
+from tag2mask.nn.prototypes import label_prototypes, top_prototypes
 
 
 def example(seed: int = 0, photographs: int = 3, labels: int = 4) -> tuple[Tensor, Tensor]:
@@ -80,3 +80,27 @@ def test_labels_are_the_likeliest_with_a_constant_background() -> None:
     assert set(found.unique().tolist()) == {0, 1, 2, 3, 255}
     for b, y, x in np.argwhere(inside.numpy()):
         assert int(found[b, y, x]) == oracle.label(maps[b, :, y, x].numpy(), 0.3)
+
+
+def test_background_looks_like_the_cells_that_show_least_of_any_class() -> None:
+    features, maps = example(labels=3)
+    maps = maps**3
+    inside = torch.ones(3, 4, 6, dtype=torch.bool)
+    inside[:, :, 4:] = False
+    labels = cell_labels(maps, inside, 0.3)
+    found, present = label_prototypes(features, maps, labels, 4)
+    assert bool(present.all())
+    rows, flat = maps.flatten(2).numpy(), labels.flatten(1).numpy()
+    left = [[oracle.background(rows[b, :, i], flat[b, i]) for i in range(24)] for b in range(3)]
+    evidence = [np.asarray(left), *np.moveaxis(rows * (flat != 255)[:, None], 1, 0)]
+    for vector, given in zip(found, evidence, strict=True):
+        expected = oracle.prototype(features.flatten(2).numpy(), given, 4)
+        np.testing.assert_allclose(vector, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_padding_is_in_no_prototype() -> None:
+    features, maps = example(labels=3)
+    unknown = torch.full((3, 4, 6), 255)
+    vectors, present = label_prototypes(features, maps, unknown, 4)
+    assert not bool(present.any())
+    assert bool((vectors == 0).all())

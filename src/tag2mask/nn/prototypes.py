@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+
+from tag2mask.types import BACKGROUND, UNKNOWN
 
 
 def top_prototypes(
@@ -35,3 +37,24 @@ def top_prototypes(
         shares = weights / totals.where(present, 1)[:, None]
         vectors = torch.bmm(shares[:, None], rows[places])[:, 0]
         return vectors, present
+
+
+def label_prototypes(
+    features: Float[Tensor, "B D *grid"],
+    maps: Float[Tensor, "B C *cells"],
+    labels: Int64[Tensor, "B *cells"],
+    one_in: int,
+) -> tuple[Float[Tensor, "L D"], Bool[Tensor, "L"]]:
+    """The classes' prototypes behind that of the background, and which there are.
+
+    The background's evidence is what the classes leave, 1 − max over c of A_c, in cells with that
+    label; cells of unknown label are in no prototype.
+
+    Args:
+        maps: evidence in [0, 1], zero where the tags do not name a class.
+        labels: 0 background, 1 … C, 255 unknown.
+        one_in: a prototype is made of one in so many cells.
+    """
+    background = (1 - maps.amax(dim=1)) * (labels == BACKGROUND)
+    classes = maps * (labels != UNKNOWN)[:, None]
+    return top_prototypes(features, torch.cat([background[:, None], classes], dim=1), one_in)
