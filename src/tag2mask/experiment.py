@@ -14,13 +14,16 @@ from tag2mask.masks import MaskOptions
 from tag2mask.methods import METHODS
 from tag2mask.methods.cam import CAMOptions
 from tag2mask.methods.drs import DRSOptions
+from tag2mask.methods.ppc import PPCOptions
+from tag2mask.methods.seam import SEAMOptions
 from tag2mask.methods.ssc import SSCOptions
 from tag2mask.nn.backbones import BackboneOptions
 from tag2mask.refine import REFINERS, CRFOptions, PAROptions, VoteOptions
 from tag2mask.segment import SegmentOptions
 from tag2mask.train import TrainOptions
 
-MethodOptions = CAMOptions | DRSOptions | SSCOptions  # a union, one member a room
+# a union, one member a room
+MethodOptions = CAMOptions | DRSOptions | PPCOptions | SEAMOptions | SSCOptions
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,16 @@ from typing import Any, Final
 from tag2mask.method import Method
 from tag2mask.methods.cam import CAM
 from tag2mask.methods.drs import DRS
+from tag2mask.methods.ppc import PPC
+from tag2mask.methods.seam import SEAM
 from tag2mask.methods.ssc import SSC
 
-METHODS: Final[dict[str, type[Any]]] = {"cam": CAM, "drs": DRS, "ssc": SSC}
+METHODS: Final[dict[str, type[Any]]] = {
+    "cam": CAM,
+    "drs": DRS,
+    "ppc": PPC,
+    "seam": SEAM,
+    "ssc": SSC,
+}
 
-__all__ = ["CAM", "DRS", "METHODS", "SSC", "Method"]
+__all__ = ["CAM", "DRS", "METHODS", "PPC", "SEAM", "SSC", "Method"]
