@@ -14,6 +14,7 @@ from tag2mask.masks import MaskOptions
 from tag2mask.methods import METHODS
 from tag2mask.methods.cam import CAMOptions
 from tag2mask.methods.drs import DRSOptions
+from tag2mask.methods.fbr import FBROptions
 from tag2mask.methods.ppc import PPCOptions
 from tag2mask.methods.seam import SEAMOptions
 from tag2mask.methods.ssc import SSCOptions
@@ -21,9 +22,10 @@ from tag2mask.nn.backbones import BackboneOptions
 from tag2mask.refine import REFINERS, CRFOptions, PAROptions, VoteOptions
 from tag2mask.segment import SegmentOptions
 from tag2mask.train import TrainOptions
+from tag2mask.types import Cue
 
 # a union, one member a room
-MethodOptions = CAMOptions | DRSOptions | PPCOptions | SEAMOptions | SSCOptions
+MethodOptions = CAMOptions | DRSOptions | FBROptions | PPCOptions | SEAMOptions | SSCOptions
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,17 @@ def method_name(options: MethodOptions) -> str:
         if type(options) is method.Options:
             return name
     raise InputError(f"No method takes {type(options).__name__}; known: {', '.join(METHODS)}.")
+
+
+def needed_cues(options: MethodOptions) -> frozenset[Cue]:
+    """What a method with these options asks for beside photograph and tags.
+
+    Where that depends on their values (a host, say), the options have a property `needs`;
+    elsewhere the method says it.
+    """
+    room = METHODS[method_name(options)]
+    needs: frozenset[Cue] = getattr(options, "needs", room.needs)
+    return needs
 
 
 def to_json(value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from tag2mask.method import Method
 from tag2mask.methods.cam import CAM
 from tag2mask.methods.drs import DRS
+from tag2mask.methods.fbr import FBR
 from tag2mask.methods.ppc import PPC
 from tag2mask.methods.seam import SEAM
 from tag2mask.methods.ssc import SSC
@@ -14,9 +15,10 @@ from tag2mask.methods.ssc import SSC
 METHODS: Final[dict[str, type[Any]]] = {
     "cam": CAM,
     "drs": DRS,
+    "fbr": FBR,
     "ppc": PPC,
     "seam": SEAM,
     "ssc": SSC,
 }
 
-__all__ = ["CAM", "DRS", "METHODS", "PPC", "SEAM", "SSC", "Method"]
+__all__ = ["CAM", "DRS", "FBR", "METHODS", "PPC", "SEAM", "SSC", "Method"]
