@@ -14,6 +14,7 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 SOURCES = {
     "tag2mask.refine._crf": "src/tag2mask/refine/_crf.cpp",
+    "tag2mask.evaluate._components": "src/tag2mask/evaluate/_components.cpp",
     "tag2mask.evaluate._tally": "src/tag2mask/evaluate/_tally.cpp",
     "tag2mask.nn._superpixels": "src/tag2mask/nn/_superpixels.cpp",
 }

@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Final
 
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, Float64, Int64, UInt8
 from torch import Tensor
 
 BACKGROUND: Final = 0
@@ -109,6 +109,25 @@ class PseudoMask:
 
     id: str
     labels: UInt8[Tensor, "H W"]
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Boxes of one photograph, drawn by a person or found in a map or a mask.
+
+    Attributes:
+        classes: label (1 … C) of each box.
+        edges: left, top, right, bottom in pixels from the upper left corner of the photograph;
+            a box of one pixel is 1 wide and 1 high.
+        scores: how sure each is, 0 … 1; 1 where a person drew it.
+        size: (H, W) of the photograph.
+    """
+
+    id: str
+    classes: Int64[Tensor, "n"]
+    edges: Float64[Tensor, "n 4"]
+    scores: Float64[Tensor, "n"]
+    size: Size
 
 
 @dataclass(frozen=True, slots=True)

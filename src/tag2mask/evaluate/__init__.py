@@ -6,6 +6,10 @@ from tag2mask.evaluate.bootstrap import Interval as Interval
 from tag2mask.evaluate.bootstrap import paired_bootstrap as paired_bootstrap
 from tag2mask.evaluate.boundary import Boundary as Boundary
 from tag2mask.evaluate.boundary import boundary as boundary
+from tag2mask.evaluate.boxes import BoxCounts as BoxCounts
+from tag2mask.evaluate.boxes import box_counts as box_counts
+from tag2mask.evaluate.boxes import label_counts as label_counts
+from tag2mask.evaluate.components import mask_boxes as mask_boxes
 from tag2mask.evaluate.confusion import confusion as confusion
 from tag2mask.evaluate.curve import Curve as Curve
 from tag2mask.evaluate.scores import Scores as Scores
