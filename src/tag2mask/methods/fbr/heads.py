@@ -36,8 +36,10 @@ class Heads(nn.Module):
     def forward(
         self, features: Float[Tensor, "B D h w"]
     ) -> tuple[Float[Tensor, "B P h w"], Float[Tensor, "B P h w"]]:
-        """Z_fg, rectified, and Z_bg before it is rectified."""
-        return self.foreground(features).relu(), self.background(features)
+        """Z_fg, rectified, and Z_bg before it is rectified; one convolution makes both."""
+        weights = torch.cat([self.foreground.weight, self.background.weight])
+        foreground, background = functional.conv2d(features, weights).chunk(2, dim=1)
+        return foreground.relu(), background
 
 
 def similarity_loss(

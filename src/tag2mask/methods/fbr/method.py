@@ -179,7 +179,7 @@ class FBR(Method):
             logits = self.heads.segmenter(raw)
             terms["segmentation"] = o.segmentation * segmentation_loss(logits, maps, inside)
         if o.against_background > 0:
-            rows = background.detach().flatten(2).transpose(1, 2)
+            rows = background.detach().permute(0, 2, 3, 1).flatten(1, 2)
             self.bank.push(background_kinds(rows, labels == BACKGROUND, o.clusters))
         return terms | self.contrasts(foreground, maps.flatten(2), labels)
 
@@ -195,7 +195,7 @@ class FBR(Method):
             labels[:, None] == torch.arange(1, maps.shape[1] + 1, device=maps.device)[:, None]
         )
         vectors, present = top_prototypes(foreground.detach(), own, ONE_IN)
-        prototypes, cells = vectors[present], foreground.flatten(2).transpose(1, 2).flatten(0, 1)
+        prototypes, cells = vectors[present], foreground.permute(0, 2, 3, 1).flatten(0, 2)
         asked = uncertain(maps, labels, o.background, o.sure, o.clear)
         queries = numbered(labels.flatten(), present, asked.flatten())
         groups = numbered(labels.flatten(), present, is_foreground(labels).flatten())
