@@ -1,6 +1,6 @@
-"""Photographs and tags in: a folder with a table, a folder per class, VOC, COCO; composed data."""
+"""Photographs and tags in: a table, a folder per class, VOC, COCO, CUB, ImageNet; composed data."""
 
-from tag2mask.data.collection import Collection, Data, Photo, Skipped, Truth
+from tag2mask.data.collection import Collection, Data, Photo, Skipped, TrueBoxes, Truth
 from tag2mask.data.open import open_data
 from tag2mask.data.options import DataOptions
 from tag2mask.data.read import image_size, read_image, read_tagged, verify
@@ -11,6 +11,7 @@ __all__ = [
     "DataOptions",
     "Photo",
     "Skipped",
+    "TrueBoxes",
     "Truth",
     "image_size",
     "open_data",

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from tag2mask.types import AnnotatedImage, Size
+from tag2mask.types import AnnotatedImage, Boxes, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +74,33 @@ class Truth(Protocol):
         ...
 
 
+@runtime_checkable
+class TrueBoxes(Protocol):
+    """True boxes; evaluation only."""
+
+    def __contains__(self, photo: str) -> bool: ...
+
+    def fingerprint(self) -> str:
+        """A hash that changes when the boxes do; decides what must be scored again."""
+        ...
+
+    def read(self, photo: str, size: Size) -> Boxes:
+        """The true boxes of one photograph.
+
+        Raises:
+            InputError: a file that does not fit, or a box outside the photograph.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Data:
     """Everything a run is given.
 
     Attributes:
-        format: "csv", "folders", "voc" or "coco".
+        format: "csv", "folders", "voc", "coco", "cub" or "imagenet".
         test: held out, never trained on.
+        truth: true masks.
         fingerprint: hash over ids, tags and file sizes, truth left out; decides what is redone.
     """
 
@@ -89,3 +109,4 @@ class Data:
     test: Collection | None
     truth: Truth | None
     fingerprint: str
+    boxes: TrueBoxes | None = None

@@ -26,6 +26,7 @@ from tag2mask.errors import InputError
 
 TABLES: Final = ("labels.csv", "tags.csv")  # looked for in the folder where none is given
 CLASS_FILE: Final = "classes.txt"
+IMAGENET: Final = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")
 
 
 def open_data(options: DataOptions) -> Data:
@@ -44,13 +45,21 @@ def open_data(options: DataOptions) -> Data:
         from tag2mask.data.coco import open_coco
 
         return open_coco(options)
+    if layout == "cub":
+        from tag2mask.data.cub import open_cub
+
+        return open_cub(options)
+    if layout == "imagenet":
+        from tag2mask.data.imagenet import open_imagenet
+
+        return open_imagenet(options)
     if layout == "csv" and options.tags is not None:
         return _open_table(options, options.tags)
     return _open_folders(options)
 
 
 def detect_format(options: DataOptions) -> str:
-    """How the data are laid out: "voc", "coco", "csv" or "folders".
+    """How the data are laid out: "voc", "coco", "cub", "imagenet", "csv" or "folders".
 
     Raises:
         InputError: no folder, or photographs without any tags.
@@ -65,6 +74,10 @@ def detect_format(options: DataOptions) -> str:
     elif tags is None and any((photos / "annotations").glob("instances_*.json")):
         return "coco"
     if tags is None:
+        if (photos / "images.txt").is_file() and (photos / "image_class_labels.txt").is_file():
+            return "cub"
+        if any((photos / place).is_dir() for place in IMAGENET):
+            return "imagenet"
         if all("/" not in name for name in find_photographs(photos)):
             raise InputError(
                 f"The photographs in {photos} have no tags; expected a table of tags, or a folder "

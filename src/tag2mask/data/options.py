@@ -12,10 +12,10 @@ class DataOptions:
     """Where photographs, tags and (for scoring only) true masks are."""
 
     photos: Path
-    """Folder of photographs, of VOC or of COCO."""
+    """Folder of photographs, or of VOC, COCO, CUB-200-2011 or ImageNet as unpacked."""
     tags: Path | None = None
     """Table of tags (CSV), COCO's JSON, or VOC's cls_labels.npy."""
-    format: Literal["auto", "csv", "folders", "voc", "coco"] = "auto"
+    format: Literal["auto", "csv", "folders", "voc", "coco", "cub", "imagenet"] = "auto"
     """How the data are laid out; "auto" detects it."""
     classes: Path | None = None
     """Text file with a class a line, in the order of the labels."""
