@@ -25,8 +25,8 @@ from tag2mask.data import Data, Photo, image_size, open_data
 from tag2mask.evaluate import Curve, confusion, curve_counts, paired_bootstrap
 from tag2mask.evaluate.bootstrap import mean_iou
 from tag2mask.experiment import from_json
+from tag2mask.mapping import peaks, read_maps
 from tag2mask.masks import blind_level, threshold
-from tag2mask.stages import peaks, read_maps
 from tag2mask.storage import read_json, read_labels, read_tensors, write_tensors, write_text
 
 STAGES: Final = {

@@ -23,9 +23,9 @@ from table import machine, spread
 from tag2mask.data import open_data, read_image
 from tag2mask.evaluate import Curve, confusion, curve_counts, scores
 from tag2mask.experiment import Experiment, from_json
+from tag2mask.mapping import peaks, read_maps
 from tag2mask.masks import blind_level, threshold
 from tag2mask.refine import CRF, PAR, CRFOptions, Refiner, RegionVote
-from tag2mask.stages import peaks, read_maps
 from tag2mask.storage import read_json, write_json, write_text
 from tag2mask.types import CamSet, Confusion
 

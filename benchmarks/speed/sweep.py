@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from tag2mask.evaluate import sweep
 from tag2mask.localize import merge
-from tag2mask.stages import read_maps
+from tag2mask.mapping import read_maps
 from tag2mask.storage import read_labels, write_labels, write_tensors
 from tag2mask.types import UNKNOWN, CamSet
 

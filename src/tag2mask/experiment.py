@@ -12,6 +12,7 @@ from tag2mask.errors import InputError
 from tag2mask.localize import LocalizeOptions
 from tag2mask.masks import MaskOptions
 from tag2mask.methods import METHODS
+from tag2mask.methods.amn import AMNOptions
 from tag2mask.methods.cam import CAMOptions
 from tag2mask.methods.drs import DRSOptions
 from tag2mask.methods.fbr import FBROptions
@@ -25,7 +26,9 @@ from tag2mask.train import TrainOptions
 from tag2mask.types import Cue
 
 # a union, one member a room
-MethodOptions = CAMOptions | DRSOptions | FBROptions | PPCOptions | SEAMOptions | SSCOptions
+MethodOptions = (
+    AMNOptions | CAMOptions | DRSOptions | FBROptions | PPCOptions | SEAMOptions | SSCOptions
+)
 
 
 @dataclass(frozen=True)

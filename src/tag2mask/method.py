@@ -8,7 +8,7 @@ with an optimizer of their own and warm-ups (they read `progress`) all fit insid
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 from jaxtyping import Bool, Float
@@ -54,6 +54,21 @@ class Method(Trainable[TagBatch], ABC):
         Args:
             images: RGB on 0 … 255.
             tags: what is in each; evidence of other classes is not read.
+        """
+
+
+class AfterClassifier(Method, ABC):
+    """A method that is given another classifier, trained before it on the same tags.
+
+    That classifier is a plain one, the method `cam` with its defaults, on the same backbone.
+    """
+
+    @abstractmethod
+    def take(self, weights: Mapping[str, Tensor]) -> None:
+        """Hear of the other classifier, once, before the own training.
+
+        Args:
+            weights: the state of a `CAMHost`.
         """
 
 

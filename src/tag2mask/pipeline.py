@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tag2mask import stages, verdict
+from tag2mask import mapping, seeding, stages, verdict
 from tag2mask.data import open_data
-from tag2mask.experiment import Experiment, method_name, to_json
+from tag2mask.experiment import Experiment, method_name, needed_cues, to_json
+from tag2mask.method import AfterClassifier
+from tag2mask.methods import METHODS
+from tag2mask.methods.cam import CAMOptions
 from tag2mask.runs import Run, Stage, open_run, stamp_of
 from tag2mask.stages import Context, supervision
 from tag2mask.storage import write_json
+from tag2mask.types import Cue
 
 
 def fit(experiment: Experiment, out: Path) -> Run:
@@ -36,13 +41,14 @@ def fit(experiment: Experiment, out: Path) -> Run:
     taught = stamp_inputs(e, "size", "backbone", "seed", "devices", "precision")
     if e.teacher == "maps":
         learned = stamp_inputs(e, "method", "train")
-        trained = _do(c, "classifier", stages.train_method, up=usable, **taught, **learned)
-        maps = _do(c, "maps", stages.find_maps, up=trained.stamp, **stamp_inputs(e, "localize"))
+        before = _before(c, usable, taught)
+        trained = _do(c, "classifier", stages.train_method, up=before, **taught, **learned)
+        maps = _do(c, "maps", mapping.find_maps, up=trained.stamp, **stamp_inputs(e, "localize"))
         refined = _refine(c, maps)
         decide = stamp_inputs(e, "masks", "refine")
-        masks = _do(c, "masks", stages.decide_masks, up=refined.stamp, **decide)
+        masks = _do(c, "masks", mapping.decide_masks, up=refined.stamp, **decide)
     else:
-        masks = _do(c, "masks", stages.take_truth, up=usable, truth=truth)
+        masks = _do(c, "masks", mapping.take_truth, up=usable, truth=truth)
     write_json(out / "supervision.json", list(supervision(c)))
     learned = stamp_inputs(e, "segment", "network")
     network = _do(c, "network", stages.train_network, up=masks.stamp, **taught, **learned)
@@ -53,12 +59,34 @@ def fit(experiment: Experiment, out: Path) -> Run:
     return run
 
 
+def _before(context: Context, usable: str, taught: dict[str, Any]) -> str:
+    """What the method asks for before its own training; the stamp that this training stands on.
+
+    A plain classifier in `first`, for some methods its maps in `first-maps`, and in `seeds` the
+    labels that these maps are sure of.
+    """
+    e = context.experiment
+    seeded = Cue.SEEDS in needed_cues(e.method)
+    if not seeded and not issubclass(METHODS[method_name(e.method)], AfterClassifier):
+        return usable
+    plain = replace(context, experiment=replace(e, method=CAMOptions()))
+    learned = stamp_inputs(plain.experiment, "method", "train")
+    work = partial(stages.train_method, title="first classifier")
+    first = _do(plain, "first", work, up=usable, **taught, **learned)
+    if not seeded:
+        return first.stamp
+    work = partial(mapping.find_maps, trained="first")
+    maps = _do(plain, "first-maps", work, up=first.stamp, **stamp_inputs(e, "localize"))
+    levels = to_json(seeding.levels(e))
+    return _do(context, "seeds", seeding.make_seeds, up=maps.stamp, levels=levels).stamp
+
+
 def _refine(context: Context, maps: Stage) -> Stage:
     """Every refiner in turn; the last one's maps are called `refined`."""
     names, done = context.experiment.refiners, maps
     for place, name in enumerate(names, start=1):
         folder = "refined" if place == len(names) else f"refined-{place}-{name}"
-        work = partial(stages.refine_maps, name=name, source=done.folder.name)
+        work = partial(mapping.refine_maps, name=name, source=done.folder.name)
         options = stamp_inputs(context.experiment, *(n for n in (name,) if n != "none"))
         done = _do(context, folder, work, up=done.stamp, refiner=name, **options)
     return done

@@ -14,8 +14,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as pictures
 
 from tag2mask.data import Photo, image_size, read_tagged
-from tag2mask.experiment import Experiment, method_name
-from tag2mask.methods import METHODS
+from tag2mask.experiment import Experiment, needed_cues
 from tag2mask.nn.superpixels import SuperpixelOptions, superpixels
 from tag2mask.progress import track
 from tag2mask.storage import read_labels, read_tensors, write_tensors
@@ -94,16 +93,38 @@ class Superpixels:
         return known.hexdigest()[:32]
 
 
-def needed_superpixels(
-    experiment: Experiment, photographs: Photographs, folder: Path
-) -> Superpixels | None:
-    """The superpixels that the method asks for, made where they are not there yet; else None."""
+@dataclass(slots=True)
+class Seeds:
+    """The seed labels of photographs by number, from the folder of their stage."""
+
+    photographs: Photographs
+    folder: Path
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    def __getitem__(self, number: int) -> Int64[Tensor, "H W"]:
+        photo = self.photographs.photos[number]
+        return read_labels(self.folder / f"{photo.id}.png").long()
+
+
+def cue_sources(
+    experiment: Experiment, photographs: Photographs, run: Path
+) -> dict[Cue, Superpixels | Seeds]:
+    """What the method asks for, by photograph; superpixels that are not there yet are made.
+
+    Args:
+        run: folder of the run; the stage `seeds` is done.
+    """
     options: Any = experiment.method
-    if Cue.SUPERPIXELS not in METHODS[method_name(options)].needs:
-        return None
-    source = Superpixels(photographs, options.superpixels, folder)
-    source.fill()
-    return source
+    needs, found = needed_cues(options), dict[Cue, Superpixels | Seeds]()
+    if Cue.SUPERPIXELS in needs:
+        regions = Superpixels(photographs, options.superpixels, run / "cues")
+        regions.fill()
+        found[Cue.SUPERPIXELS] = regions
+    if Cue.SEEDS in needs:
+        found[Cue.SEEDS] = Seeds(photographs, run / "seeds")
+    return found
 
 
 def shrink(image: UInt8[Tensor, "3 H W"], long_side: int) -> UInt8[Tensor, "3 h w"]:

@@ -14,15 +14,27 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from tag2mask.data import Photo, image_size, read_image
-from tag2mask.evaluate import Boundary, Curve, boundary, confusion, curve_counts, scores
+from tag2mask.data import Collection, Photo, image_size, read_image
+from tag2mask.evaluate import (
+    Boundary,
+    BoxCounts,
+    Curve,
+    boundary,
+    box_counts,
+    confusion,
+    curve_counts,
+    label_counts,
+    mask_boxes,
+    scores,
+)
 from tag2mask.experiment import method_name
+from tag2mask.mapping import read_maps, read_refined, read_single
 from tag2mask.progress import track
 from tag2mask.report import GalleryItem, PageContent, write_page
 from tag2mask.runs import Stage
-from tag2mask.stages import Context, read_maps, read_refined, read_single, supervision, usable
+from tag2mask.stages import Context, supervision, usable
 from tag2mask.storage import read_json, read_labels, write_json
-from tag2mask.types import CamSet, Confusion
+from tag2mask.types import Boxes, CamSet, Confusion
 
 CURVE_STEP = 4  # every fourth of the 256 levels is written down; the best of all is exact
 GALLERY = 48
@@ -47,13 +59,17 @@ def score_all(context: Context, stage: Stage) -> None:
     folder, names = context.run.folder, ("background", *context.data.train.classes)
     result: dict[str, Any] = {
         "classes": list(context.data.train.classes),
-        "supervision": list(supervision(context)),
+        "supervision": list(touched(context)),
         "splits": {},
+        "boxes": {},
     }
     parts = [("train", context.data.train)]
     if context.data.test is not None:
         parts.append(("test", context.data.test))
     for split, collection in parts:
+        boxes = _score_boxes(context, collection, split)
+        if boxes is not None:
+            result["boxes"][split] = boxes
         truth = context.data.truth
         photos = [p for p in usable(context, collection) if truth is not None and p.id in truth]
         if not photos:
@@ -125,6 +141,78 @@ def _score_maps(
     }
 
 
+def touched(context: Context) -> tuple[str, ...]:
+    """What touched the run until it was scored, a phrase each."""
+    told = supervision(context)
+    if context.data.boxes is None:
+        return told
+    return (*told, "true boxes: for scoring and for numbers called oracle only")
+
+
+def _score_boxes(context: Context, collection: Collection, split: str) -> dict[str, Any] | None:
+    """Boxes of maps and of the network's labels; None where no photograph has true ones."""
+    folder, truth, drawn = context.run.folder, context.data.truth, context.data.boxes
+    listed = usable(context, collection)
+    with_boxes = {p.id for p in listed if drawn is not None and p.id in drawn}
+    photos = [p for p in listed if p.id in with_boxes or (truth is not None and p.id in truth)]
+    if not photos:
+        return None
+    sources: dict[str, Callable[..., CamSet]] = {}
+    level: dict[str, Any] = {}
+    if split == "train" and context.experiment.teacher == "maps":
+        sources = {"maps": read_maps, "refined": read_refined}
+        level = read_json(folder / "masks" / "level.json")
+    swept = {name: BoxCounts.zeros() for name in sources}
+    decided = {name: BoxCounts.zeros((level["level"],)) for name in sources}
+    network = BoxCounts.zeros((0.0,))
+    for photo in track(photos, "scores: boxes", len(photos)):
+        true = _true_boxes(context, photo)
+        for name, read in sources.items():
+            cams = read(folder / name, photo.id)
+            swept[name] += box_counts(cams, true)
+            decided[name] += box_counts(cams, true, decided[name].marks, stretch=False)
+        network += label_counts(read_labels(folder / "predictions" / f"{photo.id}.png"), true)
+    entry: dict[str, Any] = {name: _boxes_entry(decided[name], level) for name in sources}
+    for name, counts in swept.items():
+        entry[name]["oracle"] = _boxes_oracle(counts)
+    entry["network"] = _boxes_entry(network, {})
+    return {"images": len(photos), "drawn": len(with_boxes), **entry}
+
+
+def _true_boxes(context: Context, photo: Photo) -> Boxes:
+    """What a person drew around things; else what their masks imply."""
+    size, drawn, truth = image_size(photo.path), context.data.boxes, context.data.truth
+    if drawn is not None and photo.id in drawn:
+        return drawn.read(photo.id, size)
+    if truth is None:
+        raise ValueError(f"{photo.id!r} has neither true boxes nor a true mask.")
+    return mask_boxes(photo.id, truth.read(photo.id, size).truth)
+
+
+def _boxes_entry(counts: BoxCounts, level: dict[str, Any]) -> dict[str, Any]:
+    """The box of the largest component at one level that no truth chose."""
+    return {
+        "objects": counts.objects,
+        "accuracy": counts.accuracy(0),
+        "level": level.get("level"),
+        "level_source": level.get("source"),
+        "oracle": None,
+    }
+
+
+def _boxes_oracle(counts: BoxCounts) -> dict[str, Any] | None:
+    """The scores whose level is the best one for the truth."""
+    best, by_iou = counts.max_box_acc(), counts.by_iou()
+    if best is None or by_iou is None:
+        return None
+    return {
+        "max_box_acc": best[1],
+        "level": best[0],
+        "max_box_acc_v2": counts.max_box_acc_v2(),
+        "by_iou": {f"{iou}": share for iou, share in by_iou.items()},
+    }
+
+
 def tell(context: Context, stage: Stage) -> None:
     """Write the page people look at."""
     e, folder = context.experiment, context.run.folder
@@ -143,7 +231,7 @@ def tell(context: Context, stage: Stage) -> None:
         seconds=None,  # a resumed run writes the same page
         seed=e.seed,
         classes=context.data.train.classes,
-        supervision=supervision(context),
+        supervision=touched(context),
         scores=read_json(folder / "scores.json"),
         training=training,
         gallery=_gallery(context),

@@ -47,6 +47,7 @@ def batch(method: Method, size: tuple[int, int] = (64, 64), tags: str = "some") 
         Cue.SUPERPIXELS: torch.arange(size[0] * size[1]).view(1, *size).repeat(len(given), 1, 1)
         // 64,
         Cue.SALIENCY: torch.rand(len(given), *size),
+        Cue.SEEDS: torch.tensor([0, 1, 2, 3, 255])[torch.randint(5, (len(given), *size))],
     }
     ids = tuple(f"photo {n}" for n in range(len(given)))
     return TagBatch(ids, images, given, {cue: cues[cue] for cue in method.needs})
@@ -191,8 +192,9 @@ def test_a_few_steps_on_one_batch_lower_the_objective(method: Method) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_a_resumed_training_ends_in_the_same_bytes(name: str, tmp_path: Path) -> None:
     regions = [torch.arange(12).view(3, 4) for _ in photographs()]
+    cues = {Cue.SUPERPIXELS: regions, Cue.SEEDS: [region % (CLASSES + 1) for region in regions]}
     options = TrainOptions(steps=5, batch=2, checkpoint=0.0)
-    whole = tag_batches(photographs(), options, 48, 1, superpixels=regions)
+    whole = tag_batches(photographs(), options, 48, 1, cues=cues)
 
     def cut(first: int, end: int) -> Iterator[TagBatch]:
         for step, given in enumerate(whole(first, end), start=first):

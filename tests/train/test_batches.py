@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles.small_training import photographs
 
+from tag2mask.nn.padding import PAD_COLOUR
 from tag2mask.train import TrainOptions, mask_batches, prefetch, tag_batches
 from tag2mask.train.batches import AHEAD, members, share
-from tag2mask.types import NO_REGION, Cue, PseudoMask, TaggedImage
+from tag2mask.types import NO_REGION, UNKNOWN, Cue, PseudoMask, TaggedImage
 
 SEEDS = st.integers(0, 2**31)
 OPTIONS = TrainOptions(steps=6, batch=4)
@@ -133,7 +134,8 @@ def test_the_error_of_a_step_is_raised_at_that_step() -> None:
     assert threading.active_count() == before
 
 
-def test_superpixels_travel_with_their_photographs() -> None:
+@pytest.mark.parametrize(("cue", "outside"), [(Cue.SUPERPIXELS, NO_REGION), (Cue.SEEDS, UNKNOWN)])
+def test_cues_travel_with_their_photographs(cue: Cue, outside: int) -> None:
     """Photographs whose colour is their region's number, and a batch made of views of both."""
     blocks = torch.arange(12).view(3, 4).repeat_interleave(10, 0).repeat_interleave(10, 1)
     photographs = [
@@ -144,12 +146,15 @@ def test_superpixels_travel_with_their_photographs() -> None:
     ]
     regions = [blocks.flip(0), blocks.flip(1)]
     options = TrainOptions(steps=2, batch=2, zoom=(0.8, 1.5))
-    stream = tag_batches(photographs, options, 32, 3, superpixels=regions)
+    stream = tag_batches(photographs, options, 32, 3, cues={cue: regions})
     plain = tag_batches(photographs, options, 32, 3)
     for batch, without in zip(stream(0, 2), plain(0, 2), strict=True):
         assert torch.equal(batch.images, without.images)
         assert not without.cues
-        found = batch.cues[Cue.SUPERPIXELS]
-        inside = found != NO_REGION
+        found = batch.cues[cue]
+        inside = found != outside
+        assert bool((~inside).any())
+        ground = torch.tensor(PAD_COLOUR, dtype=torch.float32)
+        assert bool((batch.images.movedim(1, -1)[~inside] == ground).all())
         same = (batch.images[:, 0][inside] - 20 * found[inside]).abs() < 10
         assert float(same.double().mean()) > 0.7

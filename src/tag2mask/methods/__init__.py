@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tag2mask.method import Method
+from tag2mask.methods.amn import AMN
 from tag2mask.methods.cam import CAM
 from tag2mask.methods.drs import DRS
 from tag2mask.methods.fbr import FBR
@@ -13,6 +14,7 @@ from tag2mask.methods.seam import SEAM
 from tag2mask.methods.ssc import SSC
 
 METHODS: Final[dict[str, type[Any]]] = {
+    "amn": AMN,
     "cam": CAM,
     "drs": DRS,
     "fbr": FBR,
@@ -21,4 +23,4 @@ METHODS: Final[dict[str, type[Any]]] = {
     "ssc": SSC,
 }
 
-__all__ = ["CAM", "DRS", "FBR", "METHODS", "PPC", "SEAM", "SSC", "Method"]
+__all__ = ["AMN", "CAM", "DRS", "FBR", "METHODS", "PPC", "SEAM", "SSC", "Method"]

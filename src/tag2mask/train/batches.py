@@ -6,9 +6,9 @@ resumed training goes on exactly as an uninterrupted one, on any number of proce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,10 +17,11 @@ from torch import Tensor
 
 from tag2mask.train.augment import augment, draw_view
 from tag2mask.train.options import TrainOptions
-from tag2mask.types import NO_REGION, Cue, MaskBatch, PseudoMask, TagBatch, TaggedImage
+from tag2mask.types import NO_REGION, UNKNOWN, Cue, MaskBatch, PseudoMask, TagBatch, TaggedImage
 
 THREADS = 2  # decoding and resizing let go of Python's lock
 AHEAD = 3  # batches prepared before they are needed
+OUTSIDE: Final = {Cue.SUPERPIXELS: NO_REGION, Cue.SEEDS: UNKNOWN}  # where there is no photograph
 
 Made = TypeVar("Made")
 Item = TypeVar("Item", covariant=True)
@@ -60,28 +61,30 @@ def tag_batches(
     seed: int,
     rank: int = 0,
     world: int = 1,
-    superpixels: Source[Int64[Tensor, "h w"]] | None = None,
+    cues: Mapping[Cue, Source[Int64[Tensor, "_ _"]]] | None = None,
 ) -> Callable[[int, int], Iterator[TagBatch]]:
     """A function (first step, end) to an iterator over augmented batches.
 
     Args:
-        superpixels: region numbers of the same photographs, moved alike; padding is −1.
+        cues: superpixels or seeds of the same photographs, moved alike; padding is −1 or 255.
     """
+    cues = cues or {}
 
     def make(step: int) -> TagBatch:
-        images, tags, ids, regions = [], [], [], []
+        images, tags, ids = [], [], []
+        moved: dict[Cue, list[Tensor]] = {cue: [] for cue in cues}
         for place, number in _share(step, len(source), options, seed, rank, world):
             item = source[number]
             draw = np.random.default_rng((seed, 1, step, place))
             size = (item.image.shape[1], item.image.shape[2])
             view = draw_view(size, crop, options.zoom, draw)
             images.append(view.photograph(item.image))
-            if superpixels is not None:
-                regions.append(view.labels(superpixels[number], NO_REGION))
+            for cue, known in cues.items():
+                moved[cue].append(view.labels(known[number], OUTSIDE[cue]))
             tags.append(item.tags)
             ids.append(item.id)
-        cues = {Cue.SUPERPIXELS: torch.stack(regions)} if regions else {}
-        return TagBatch(tuple(ids), _stack(images), torch.stack(tags), cues)
+        stacked = {cue: torch.stack(views) for cue, views in moved.items()}
+        return TagBatch(tuple(ids), _stack(images), torch.stack(tags), stacked)
 
     return lambda first, end: prefetch(make, first, end)
 
