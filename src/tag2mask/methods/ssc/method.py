@@ -63,8 +63,9 @@ class SSCOptions:
     always: bool = False
     """The host drs suppresses its early stage when maps are taken too (official code: in training
     alone)."""
-    reconstruction: float = 0.1
-    """Weight β_p of the reconstruction; 0 switches it off (official code: 1)."""
+    reconstruction: float = 0.02
+    """Weight β_p of the reconstruction; 0 switches it off (official code: 1; measured on a few
+    hundred photographs, docs/journal.md)."""
     modulation: float = 10.0
     """Weight β_a of the self-modulation; 0 switches it off (official code: 1; measured on a few
     hundred photographs, docs/journal.md)."""
