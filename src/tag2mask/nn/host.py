@@ -204,9 +204,10 @@ def thresholded_mean(features: Float[Tensor, "B D h w"], share: float) -> Float[
     W. Bae, J. Noh, G. Kim: Rethinking Class Activation Mapping for Weakly Supervised Object
     Localization, ECCV 2020. A mean over few cells does not punish small objects.
     """
-    strong = features > share * features.amax(dim=(2, 3), keepdim=True)
-    count = strong.sum(dim=(2, 3), keepdim=True).clamp(min=1)
-    pooled: Tensor = (features * strong).sum(dim=(2, 3), keepdim=True) / count
+    with torch.no_grad():
+        strong = (features > share * features.amax(dim=(2, 3), keepdim=True)).to(features.dtype)
+        weights = strong / strong.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    pooled: Tensor = (features * weights).sum(dim=(2, 3), keepdim=True)
     return pooled
 
 
