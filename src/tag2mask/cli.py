@@ -54,7 +54,7 @@ COMMON: Final = (
 USAGE: Final = """tag2mask: segment images from image-level tags alone.
 
   tag2mask fit PHOTOS --tags tags.csv --out runs/mine    pseudo masks, a network and a report
-  tag2mask predict RUN IMAGES... --out DIR               masks for new photographs, no tags needed
+  tag2mask predict RUN IMAGES... --out DIR [--boxes]     masks for new photographs, no tags needed
   tag2mask score RUN                                     the run's scores again
   tag2mask compare RUN RUN...                            runs side by side
   tag2mask data check PHOTOS --tags tags.csv             what is there, before anyone trains

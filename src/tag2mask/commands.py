@@ -20,8 +20,10 @@ from tag2mask.data import DataOptions, Photo, read_image
 from tag2mask.data.check import check, render
 from tag2mask.data.compose import ComposeOptions, compose
 from tag2mask.errors import InputError
-from tag2mask.evaluate import tally
+from tag2mask.evaluate import components, mask_boxes, tally
+from tag2mask.evaluate.components import SHARE
 from tag2mask.experiment import Experiment, from_json
+from tag2mask.export import write_coco_boxes
 from tag2mask.localize import LocalizeOptions
 from tag2mask.nn.slic import is_compiled
 from tag2mask.nn.weights import EMBEDDED
@@ -31,9 +33,11 @@ from tag2mask.report import compare_table, scores_table
 from tag2mask.runs import existing_run
 from tag2mask.segment import SegmentOptions
 from tag2mask.stages import load_network, write_predictions
-from tag2mask.storage import read_json, write_json
+from tag2mask.storage import read_json, read_labels, write_json
 from tag2mask.train import TrainOptions
+from tag2mask.types import Boxes
 
+BOX_FILE: Final = "boxes.json"
 PICTURES: Final = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm"}
 
 
@@ -49,6 +53,10 @@ class PredictOptions:
     """Folder for the palette PNGs."""
     skip_bad: bool = False
     """Leave out, and count, photographs that cannot be read."""
+    boxes: bool = False
+    """Write boxes.json too, in COCO's format: a box around every component of every class."""
+    box_share: float = SHARE
+    """Components below this share of the photograph have no box, save a class's largest."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,7 @@ def doctor() -> None:
         "dense CRF": _kernel() if native.available() else f"PyTorch ({native.reason()})",
         "superpixels": "compiled kernel" if is_compiled() else "scikit-image (kernel not built)",
         "threshold sweep": "compiled kernel" if tally.is_compiled() else "PyTorch (not built)",
+        "boxes of maps": "compiled kernel" if components.is_compiled() else "slow (not built)",
         "embedded weights": ", ".join(_embedded()) or "none installed",
     }
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -122,7 +131,9 @@ def fit_and_tell(experiment: Experiment, out: Path) -> None:
 
 
 def predict(options: PredictOptions) -> None:
-    """Masks for new photographs from a run's network."""
+    """Masks for new photographs from a run's network, and boxes where they are wanted."""
+    if not 0 <= options.box_share <= 1:
+        raise InputError(f"--box-share {options.box_share} came; expected a share from 0 to 1.")
     run = existing_run(options.run)
     experiment = from_json(read_json(run.folder / "experiment.json"))
     if not (run.folder / "network" / "stamp").is_file():
@@ -134,6 +145,22 @@ def predict(options: PredictOptions) -> None:
     network = load_network(experiment, run, len(classes))
     write_predictions(experiment, network, photos, options.out)
     Console().print(f"{len(photos)} masks in {options.out}", highlight=False)
+    if options.boxes:
+        count = _write_boxes(options, classes, photos)
+        written = options.out / BOX_FILE
+        Console().print(f"{count} boxes in {written}", highlight=False, soft_wrap=True)
+
+
+def _write_boxes(options: PredictOptions, classes: Sequence[str], photos: Sequence[Photo]) -> int:
+    """Boxes of the masks that were written, now or before."""
+
+    def found() -> Iterator[tuple[str, Boxes]]:
+        for photo in photos:
+            labels = read_labels(options.out / f"{photo.id}.png")
+            name = f"{photo.id}{photo.path.suffix}"
+            yield name, mask_boxes(photo.id, labels, options.box_share)
+
+    return write_coco_boxes(options.out / BOX_FILE, classes, found())
 
 
 def _photographs(places: Sequence[Path]) -> Iterator[Photo]:

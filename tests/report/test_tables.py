@@ -95,3 +95,16 @@ def test_comparing_puts_runs_in_rows_and_keeps_what_is_missing_apart() -> None:
     assert row(printed, "cam [x]") == ["cam", "[x]", "55.1", "66.7", "66.7", "tags"]
     assert row(printed, "upper") == ["upper", "–", "–", "71.2", "masks"]
     assert row(printed, "bare") == ["bare", "–", "–", "–"]
+
+
+def test_boxes_have_a_table_of_their_own() -> None:
+    oracle = {"max_box_acc": 0.75, "level": 0.25, "max_box_acc_v2": 0.625}
+    maps = {"objects": 8, "accuracy": 0.5, "level": 0.35, "level_source": "blind", "oracle": oracle}
+    network = {**maps, "accuracy": 0.875, "level": None, "level_source": None, "oracle": None}
+    boxes = {"train": {"images": 7, "drawn": 0, "maps": maps, "network": network}}
+    printed = text(scores_table({"splits": {}, "boxes": boxes}))
+    assert "train, boxes of 7 images" in printed
+    assert row(printed, "maps") == ["maps", "50.0", "0.35", "blind", "75.0", "62.5"]
+    assert row(printed, "network") == ["network", "87.5", "–", "–", "–"]
+    assert printed.count("oracle") == 2
+    assert "boxes of" not in text(scores_table(SCORES))

@@ -108,29 +108,31 @@ def mask_boxes(photo: str, labels: UInt8[Tensor, "H W"], share: float = SHARE) -
     Args:
         share: of the photograph's pixels, 0 … 1.
     """
-    known = labels.cpu().numpy()
-    found = _zones(np.where(known == UNKNOWN, BACKGROUND, known))
-    classes = known.ravel()[found[:, 5]].astype(np.int64)
-    found, classes = (
-        part[np.lexsort((found[:, 5], -found[:, 4], classes))] for part in (found, classes)
-    )
-    areas = found[:, 4]
-    kept = (np.diff(classes, prepend=BACKGROUND) > 0) | (areas >= share * known.size)
-    total = np.bincount(classes, weights=areas, minlength=1)[classes]
+    known, classes, edges, scores = labels.cpu().numpy(), [], [], []
+    present = np.flatnonzero(np.bincount(known.ravel(), minlength=UNKNOWN + 1))
+    for number in present[(present != BACKGROUND) & (present != UNKNOWN)].tolist():
+        found = components((known == number).astype(np.int32))
+        order = np.lexsort((found.first, -found.areas))
+        large = found.areas[order] >= share * known.size
+        large[0] = True
+        kept = order[large]
+        classes += [number] * len(kept)
+        edges.append(found.edges[kept])
+        scores.append(found.areas[kept] / found.areas.sum())
     return Boxes(
         photo,
-        torch.from_numpy(classes[kept]),
-        torch.from_numpy(found[kept, :4]).double(),
-        torch.from_numpy((areas / total)[kept]),
+        torch.tensor(classes, dtype=torch.int64),
+        torch.from_numpy(np.concatenate([np.empty((0, 4)), *edges])),
+        torch.from_numpy(np.concatenate([np.empty(0), *scores])),
         (labels.shape[0], labels.shape[1]),
     )
 
 
-def _zones(picture: npt.NDArray[np.uint8] | npt.NDArray[np.bool_]) -> Integers:
-    """Connected zones of equal value above 0: left, top, right, bottom, area, first pixel."""
-    zones = label(picture, background=0, connectivity=2)
-    (height, width), count = picture.shape, int(zones.max(initial=0)) + 1
-    rows, columns, places = zones.ravel(), zones.T.ravel(), np.arange(picture.size)
+def _zones(mask: npt.NDArray[np.bool_]) -> Integers:
+    """Connected pixels of a mask: left, top, right, bottom, area and first pixel of each part."""
+    zones = label(mask, background=0, connectivity=2)
+    (height, width), count = mask.shape, int(zones.max(initial=0)) + 1
+    rows, columns, places = zones.ravel(), zones.T.ravel(), np.arange(mask.size)
     top, bottom, left, right = np.zeros((4, count), dtype=np.int64)
     top[rows[::-1]], bottom[rows] = places[::-1], places  # of several the last one stays
     left[columns[::-1]], right[columns] = places[::-1] // height, places // height + 1

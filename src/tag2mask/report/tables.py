@@ -15,14 +15,16 @@ COLUMNS = ("mIoU", "prec.", "recall", "over", "under", "bound.", "level")
 
 
 def scores_table(scores: Scores) -> RenderableType:
-    """One run: a table per split with a row per stage, then the IoU of every class.
+    """One run: a table per split with a row per stage, its boxes, then the IoU of every class.
 
     The best level that truth allows stands in a row of its own, labelled as oracle.
     """
     splits = list(dict.fromkeys(split for split, _, _ in stages(scores)))
+    boxes = [_box_table(split, rows) for split, rows in (scores.get("boxes") or {}).items()]
     if not splits:
-        return Text(NO_TRUTH)
-    return Group(*(_split_table(scores, split) for split in splits), _class_table(scores))
+        return Group(*boxes) if boxes else Text(NO_TRUTH)
+    tables = (_split_table(scores, split) for split in splits)
+    return Group(*tables, *boxes, _class_table(scores))
 
 
 def compare_table(runs: Mapping[str, Scores]) -> RenderableType:
@@ -74,6 +76,18 @@ def _split_table(scores: Scores, split: str) -> Table:
             empty = ["" for _ in COLUMNS[1:-1]]
             cells = [ORACLE, percent(best["miou"]), *empty, f"{best['level']:.2f}"]
             table.add_row(*cells, style="dim italic")
+    return table
+
+
+def _box_table(split: str, rows: Scores) -> Table:
+    """Boxes from tags: the share of objects whose box is right, at a level and at the best one."""
+    numbers = ("IoU ≥ 0.5", "level", f"MaxBoxAcc\n{ORACLE}", f"MaxBoxAccV2\n{ORACLE}")
+    table = _table(f"{split}, boxes of {rows['images']} images, in percent", ["of"], numbers)
+    for stage, score in rows.items():
+        if isinstance(score, Mapping):
+            best = score["oracle"] or {}
+            oracle = [percent(best.get(key)) for key in ("max_box_acc", "max_box_acc_v2")]
+            table.add_row(Text(stage), percent(score["accuracy"]), level(score), *oracle)
     return table
 
 
