@@ -8,6 +8,7 @@ from pathlib import Path
 from tag2mask.data import DataOptions
 from tag2mask.experiment import Experiment, MethodOptions
 from tag2mask.localize import LocalizeOptions
+from tag2mask.methods.amn import AMNOptions
 from tag2mask.methods.cam import CAMOptions
 from tag2mask.methods.drs import DRSOptions
 from tag2mask.methods.fbr import FBROptions
@@ -31,6 +32,26 @@ def fbr_voc(root: Path, weights: str = "hub", seed: int = 0) -> Experiment:
     """
     data = DataOptions(root, format="voc", split="train_aug", test_split="val")
     return _paper(data, VOC_STEPS, weights, seed)
+
+
+def fbr_voc_amn(root: Path, weights: str = "hub", seed: int = 0) -> Experiment:
+    """VOC 2012 on AMN, ResNet-50 at stride 16, crop 512, 5 epochs of 16 (official code); not run.
+
+    Args:
+        root: VOCdevkit/VOC2012, with the SBD list `train_aug.txt` among its ImageSets.
+    """
+    data = DataOptions(root, format="voc", split="train_aug", test_split="val")
+    return _paper_amn(data, weights, seed)
+
+
+def fbr_coco_amn(root: Path, weights: str = "hub", seed: int = 0) -> Experiment:
+    """COCO 2014 as `fbr_voc_amn`; the paper's settings are not known, and not run here.
+
+    Args:
+        root: with `annotations/instances_{train,val}2014.json`, `train2014/` and `val2014/`.
+    """
+    data = DataOptions(root, format="coco", split="train2014", test_split="val2014")
+    return _paper_amn(data, weights, seed)
 
 
 def fbr_coco(root: Path, weights: str = "hub", seed: int = 0) -> Experiment:
@@ -82,12 +103,21 @@ def fbr_hosts(photos: Path, tags: Path, seed: int = 0) -> list[Experiment]:
         "seam+fbr": FBROptions(host="seam"),
         "ppc": PPCOptions(),
         "ppc+fbr": FBROptions(host="ppc"),
+        "amn": AMNOptions(),
+        "amn+fbr": _on_amn(rate=AMNOptions().rate),
     }
     return _named(fbr_small(photos, tags, seed), methods)
 
 
 def _named(small: Experiment, methods: dict[str, MethodOptions]) -> list[Experiment]:
     return [replace(small, method=method, name=name) for name, method in methods.items()]
+
+
+def _on_amn(rate: float) -> FBROptions:
+    """The numbers of the official code's variant on AMN, which has no segmentation."""
+    return FBROptions(
+        host="amn", segmentation=0.0, sure=0.4, clear=0.25, capacity=100_000, rate=rate
+    )
 
 
 def _paper(data: DataOptions, steps: int, weights: str, seed: int) -> Experiment:
@@ -104,4 +134,15 @@ def _paper(data: DataOptions, steps: int, weights: str, seed: int) -> Experiment
         network=TrainOptions(steps=20_000, batch=10, zoom=(0.5, 1.5)),
         seed=seed,
         precision="bf16-mixed",
+    )
+
+
+def _paper_amn(data: DataOptions, weights: str, seed: int) -> Experiment:
+    return replace(
+        _paper(data, VOC_STEPS, weights, seed),
+        method=replace(_on_amn(rate=5e-6), head=20.0, decay=1e-4),
+        backbone=BackboneOptions("resnet50", weights, stride=16, frozen=8),
+        size=512,
+        train=TrainOptions(epochs=5, batch=16, zoom=(0.5, 1.5)),
+        localize=LocalizeOptions(scales=(1.0, 0.5, 1.5, 2.0)),
     )

@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from tag2mask.errors import InputError
+from tag2mask.experiment import needed_cues
 from tag2mask.methods import METHODS
+from tag2mask.methods.amn import AMNOptions
 from tag2mask.methods.fbr import FBR, FBROptions
 from tag2mask.nn.backbones import Backbone, BackboneOptions
 from tag2mask.nn.host import View
 from tag2mask.nn.padding import PAD_COLOUR
 from tag2mask.train.checkpoint import load_checkpoint, save_checkpoint
-from tag2mask.types import TagBatch
+from tag2mask.types import Cue, TagBatch
 
 OPTIONS = FBROptions(capacity=60, threshold=None)
 WEIGHTS = ("against_background", "among_classes", "segmentation", "similarity")
@@ -33,7 +35,9 @@ def fbr(options: FBROptions = OPTIONS, seed: int = 0) -> FBR:
 def batch(tags: list[list[int]] | None = None, seed: int = 0) -> TagBatch:
     torch.manual_seed(seed)
     given = torch.tensor(tags or [[1, 0, 1], [0, 1, 0]], dtype=torch.bool)
-    return TagBatch(tuple("ab"[: len(given)]), torch.rand(len(given), 3, 96, 128) * 255, given)
+    images = torch.rand(len(given), 3, 96, 128) * 255
+    seeds = torch.arange(CLASSES + 1).repeat_interleave(32).expand(len(given), 96, 128)
+    return TagBatch(tuple("ab"[: len(given)]), images, given, {Cue.SEEDS: seeds})
 
 
 def view(method: FBR, given: TagBatch, maps: Tensor | None = None) -> View:
@@ -152,7 +156,7 @@ def test_padding_is_no_kind_of_background() -> None:
     assert float(method.bank.vectors.max()) < 1e3
 
 
-@pytest.mark.parametrize("host", ["cam", "drs", "seam", "ppc"])
+@pytest.mark.parametrize("host", ["amn", "cam", "drs", "seam", "ppc"])
 def test_its_terms_join_the_hosts(host: str) -> None:
     method, given = fbr(replace(OPTIONS, host=host)), batch()  # type: ignore[arg-type]
     own = set(method.host.look(given, 0.5)[0]) - {"intra view"}
@@ -161,6 +165,12 @@ def test_its_terms_join_the_hosts(host: str) -> None:
     with torch.no_grad():
         maps = method.eval().localize(given.images, given.tags)
         assert torch.equal(maps, method.host.evidence(given.images, given.tags))
+
+
+def test_what_it_needs_is_what_the_host_needs() -> None:
+    assert needed_cues(replace(OPTIONS, host="amn")) == {Cue.SEEDS}
+    assert needed_cues(OPTIONS) == frozenset()
+    assert replace(OPTIONS, host="amn").seeds == AMNOptions().seeds
 
 
 def test_terms_are_the_mean_over_the_views(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,16 +36,14 @@ def contrast_loss(
     if 0 in negatives.shape or not bool(asked.any()):
         return total
     exact = torch.promote_types(features.dtype, torch.float32)
-    sizes = queries[asked].bincount(minlength=len(prototypes)).tolist()
-    rows = features[asked][queries[asked].argsort(stable=True)].to(exact)
-    parts = torch.split(rows, sizes)
-    for asking, prototype, others in zip(parts, prototypes, negatives, strict=True):
-        if len(asking):
-            references = torch.cat([prototype[None], others]).detach().to(exact)
-            logits = unit(asking) @ unit(references).T / temperature
-            first = torch.zeros(len(asking), dtype=torch.int64, device=asking.device)
-            total = total + functional.cross_entropy(logits, first)
-    return total / len(prototypes)
+    order = queries[asked].argsort(stable=True)
+    sizes = queries[asked].bincount(minlength=len(prototypes))
+    rows = unit(features[asked][order].to(exact))
+    references = unit(torch.cat([prototypes[:, None], negatives], dim=1).detach().to(exact))
+    parts = zip(torch.split(rows, sizes.tolist()), references, strict=True)
+    logits = torch.cat([row @ reference.T for row, reference in parts]) / temperature
+    losses = logits.logsumexp(dim=1) - logits[:, 0]
+    return total + (losses / sizes.repeat_interleave(sizes)).sum() / len(prototypes)
 
 
 def pixels_elsewhere(

@@ -47,6 +47,7 @@ from tag2mask.methods.fbr.bank import Bank, background_kinds
 from tag2mask.methods.fbr.cells import is_foreground, uncertain
 from tag2mask.methods.fbr.contrast import contrast_loss, numbered, pixels_elsewhere
 from tag2mask.methods.fbr.heads import WIDTH, Heads, segmentation_loss, similarity_loss
+from tag2mask.nn.amn import AMNHost
 from tag2mask.nn.backbones import Backbone
 from tag2mask.nn.host import CAMHost, DRSHost, View, two_rates
 from tag2mask.nn.labels import cell_labels
@@ -54,12 +55,14 @@ from tag2mask.nn.padding import photographed
 from tag2mask.nn.ppc import PPCHost
 from tag2mask.nn.prototypes import top_prototypes
 from tag2mask.nn.seam import SEAMHost
-from tag2mask.types import BACKGROUND, TagBatch
+from tag2mask.nn.seeds import SeedOptions
+from tag2mask.types import BACKGROUND, Cue, TagBatch
 
 NEGATIVES: Final = 256  # of a class in a step, official code
 ONE_IN: Final = 16  # a prototype is made of 16 of 256 cells, official code on PPC
 REPLACED: Final = "intra view"  # PPC's term in whose place the contrast among classes steps
 HOSTS: Final[dict[str, type[CAMHost]]] = {
+    "amn": AMNHost,
     "cam": CAMHost,
     "drs": DRSHost,
     "ppc": PPCHost,
@@ -71,12 +74,12 @@ HOSTS: Final[dict[str, type[CAMHost]]] = {
 class FBROptions:
     """The host, the four terms on it, and what the training may vary."""
 
-    host: Literal["cam", "drs", "ppc", "seam"] = "cam"
+    host: Literal["amn", "cam", "drs", "ppc", "seam"] = "cam"
     """Whose features and maps are used; on ppc the contrast among classes steps in the place of its
     intra-view term (official code)."""
     threshold: float | None = 0.1
     """The tag loss averages features above this share of their channel's maximum (official code
-    on PPC); None averages all cells."""
+    on PPC); None averages all cells. On amn there is no tag loss, and nothing to pool."""
     against_background: float = 0.05
     """Weight of the contrast against kinds of background, Eq. 7 (official code on AMN; on PPC
     0.01); 0 switches it off."""
@@ -135,6 +138,16 @@ class FBROptions:
                 "temperature above 0."
             )
 
+    @property
+    def needs(self) -> frozenset[Cue]:
+        """What the host asks for."""
+        return HOSTS[self.host].needs
+
+    @property
+    def seeds(self) -> SeedOptions:
+        """What the host amn is taught by."""
+        return SeedOptions()
+
 
 @final
 class FBR(Method):
@@ -145,7 +158,11 @@ class FBR(Method):
     def __init__(self, options: FBROptions, backbone: Backbone, classes: int) -> None:
         super().__init__()
         o = self.options = options
-        self.host = HOSTS[o.host](backbone, classes, threshold=o.threshold)
+        self.host: CAMHost = (
+            AMNHost(backbone, classes)
+            if o.host == "amn"
+            else HOSTS[o.host](backbone, classes, threshold=o.threshold)
+        )
         self.heads = Heads(backbone.channels)
         self.bank = Bank(o.capacity, WIDTH)
         # what no term reaches is not trained: several processes wait for every gradient
