@@ -53,7 +53,8 @@ def fit(experiment: Experiment, out: Path) -> Run:
     learned = stamp_inputs(e, "segment", "network")
     network = _do(c, "network", stages.train_network, up=masks.stamp, **taught, **learned)
     labels = _do(c, "predictions", stages.predict_all, up=network.stamp)
-    below = {"up": labels.stamp, "masks": masks.stamp, "truth": truth}
+    boxes = data.boxes.fingerprint() if data.boxes else ""
+    below = {"up": labels.stamp, "masks": masks.stamp, "truth": truth, "boxes": boxes}
     scored = _do(c, "scores", verdict.score_all, **below)
     _do(c, "report", verdict.tell, up=scored.stamp, title=e.name or out.name)
     return run

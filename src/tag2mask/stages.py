@@ -106,6 +106,8 @@ def supervision(context: Context) -> tuple[str, ...]:
         touched.append("background level chosen blind, from the maps alone")
     if data.truth is not None:
         touched.append("true masks: for scoring and for numbers called oracle only")
+    if data.boxes is not None:
+        touched.append("true boxes: for scoring and for numbers called oracle only")
     return tuple(touched)
 
 

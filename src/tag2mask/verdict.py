@@ -59,7 +59,7 @@ def score_all(context: Context, stage: Stage) -> None:
     folder, names = context.run.folder, ("background", *context.data.train.classes)
     result: dict[str, Any] = {
         "classes": list(context.data.train.classes),
-        "supervision": list(touched(context)),
+        "supervision": list(supervision(context)),
         "splits": {},
         "boxes": {},
     }
@@ -139,14 +139,6 @@ def _score_maps(
         "oracle": {"miou": highest, "level": best},
         "curve": {"levels": levels[::CURVE_STEP], "miou": mious[::CURVE_STEP]},
     }
-
-
-def touched(context: Context) -> tuple[str, ...]:
-    """What touched the run until it was scored, a phrase each."""
-    told = supervision(context)
-    if context.data.boxes is None:
-        return told
-    return (*told, "true boxes: for scoring and for numbers called oracle only")
 
 
 def _score_boxes(context: Context, collection: Collection, split: str) -> dict[str, Any] | None:
@@ -231,7 +223,7 @@ def tell(context: Context, stage: Stage) -> None:
         seconds=None,  # a resumed run writes the same page
         seed=e.seed,
         classes=context.data.train.classes,
-        supervision=touched(context),
+        supervision=supervision(context),
         scores=read_json(folder / "scores.json"),
         training=training,
         gallery=_gallery(context),
