@@ -17,6 +17,7 @@ from tag2mask.methods.cam import CAMOptions
 from tag2mask.methods.drs import DRSOptions
 from tag2mask.methods.fbr import FBROptions
 from tag2mask.methods.ppc import PPCOptions
+from tag2mask.methods.rtc import RTCOptions
 from tag2mask.methods.seam import SEAMOptions
 from tag2mask.methods.ssc import SSCOptions
 from tag2mask.nn.backbones import BackboneOptions
@@ -27,7 +28,14 @@ from tag2mask.types import Cue
 
 # a union, one member a room
 MethodOptions = (
-    AMNOptions | CAMOptions | DRSOptions | FBROptions | PPCOptions | SEAMOptions | SSCOptions
+    AMNOptions
+    | CAMOptions
+    | DRSOptions
+    | FBROptions
+    | PPCOptions
+    | RTCOptions
+    | SEAMOptions
+    | SSCOptions
 )
 
 

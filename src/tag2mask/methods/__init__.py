@@ -10,6 +10,7 @@ from tag2mask.methods.cam import CAM
 from tag2mask.methods.drs import DRS
 from tag2mask.methods.fbr import FBR
 from tag2mask.methods.ppc import PPC
+from tag2mask.methods.rtc import RTC
 from tag2mask.methods.seam import SEAM
 from tag2mask.methods.ssc import SSC
 
@@ -19,8 +20,9 @@ METHODS: Final[dict[str, type[Any]]] = {
     "drs": DRS,
     "fbr": FBR,
     "ppc": PPC,
+    "rtc": RTC,
     "seam": SEAM,
     "ssc": SSC,
 }
 
-__all__ = ["AMN", "CAM", "DRS", "FBR", "METHODS", "PPC", "SEAM", "SSC", "Method"]
+__all__ = ["AMN", "CAM", "DRS", "FBR", "METHODS", "PPC", "RTC", "SEAM", "SSC", "Method"]

@@ -29,14 +29,25 @@ def top_prototypes(
     with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
         exact = torch.promote_types(features.dtype, torch.float32)
         rows = features.flatten(2).transpose(1, 2).flatten(0, 1).to(exact)
-        evidence = maps.flatten(2).transpose(0, 1).flatten(1).clamp(min=0).to(exact)
-        count = max(1, maps[0, 0].numel() // one_in)
-        weights, places = evidence.topk(count, dim=1)
+        weights, places = top_cells(maps.to(exact), one_in)
         totals = weights.sum(dim=1)
         present = totals > 0
         shares = weights / totals.where(present, 1)[:, None]
         vectors = torch.bmm(shares[:, None], rows[places])[:, 0]
         return vectors, present
+
+
+def top_cells(
+    maps: Float[Tensor, "B L *cells"], one_in: int
+) -> tuple[Float[Tensor, "L k"], Int64[Tensor, "L k"]]:
+    """The k highest values of every class among the cells of a batch, and their places.
+
+    Below zero counts as zero. k = ⌊N / one_in⌋ of the N cells that one photograph has, at least 1;
+    places count through the photographs, N each.
+    """
+    evidence = maps.flatten(2).transpose(0, 1).flatten(1).clamp(min=0)
+    values, places = evidence.topk(max(1, maps[0, 0].numel() // one_in), dim=1)
+    return values, places
 
 
 def label_prototypes(

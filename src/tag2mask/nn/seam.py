@@ -7,7 +7,7 @@ from typing import Final
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from tag2mask.nn.affinity import Correlation, spread
 from tag2mask.nn.backbones import Backbone
@@ -49,6 +49,8 @@ class SEAMHost(CAMHost):
 
     Args:
         scale: side of the second view as a share of the first's.
+        correlation: which cells share their evidence; SEAM's, of colours and two inner stages, if
+            None.
     """
 
     def __init__(
@@ -57,11 +59,14 @@ class SEAMHost(CAMHost):
         classes: int,
         scale: float = SCALE,
         threshold: float | None = None,
+        correlation: nn.Module | None = None,
     ) -> None:
         super().__init__(backbone, classes, threshold)
         self.scale = scale
-        _, channels = inner_stages(backbone.network)
-        self.correlation = Correlation(channels, WIDTHS[-len(channels) :], EMBEDDING)
+        if correlation is None:
+            _, channels = inner_stages(backbone.network)
+            correlation = Correlation(channels, WIDTHS[-len(channels) :], EMBEDDING)
+        self.correlation = correlation
 
     def see(self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]) -> Sight:
         """One view: features, responses, and the maps refined by pixel correlation.
