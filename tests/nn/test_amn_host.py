@@ -19,8 +19,7 @@ CLASSES = 3
 def host(classes: int = CLASSES) -> AMNHost:
     torch.manual_seed(0)
     made = AMNHost(Backbone(BackboneOptions("test_efficientnet", "none")), classes)
-    for weight in made.pyramid.weights:
-        torch.nn.init.normal_(weight, std=0.3)  # more than the first noise
+    torch.nn.init.normal_(made.pyramid.products.weight, std=0.3)  # more than the first noise
     return made
 
 
@@ -41,7 +40,9 @@ def dilated_by_loop(features: Tensor, pyramid: ASPP, reaches: tuple[int, ...]) -
     _, _, height, width = features.shape
     labels = len(pyramid.bias)
     found = pyramid.bias.detach().clone()[:, None, None].repeat(1, height, width)
-    for weight, reach in zip(pyramid.weights, reaches, strict=True):
+    # given to the left, taken from the right: hence mirrored
+    products = pyramid.products.weight.detach().view(len(reaches), labels, 3, 3, -1)
+    for weight, reach in zip(products.flip(2, 3), reaches, strict=True):
         for label in range(labels):
             for y in range(height):
                 for x in range(width):
@@ -49,7 +50,7 @@ def dilated_by_loop(features: Tensor, pyramid: ASPP, reaches: tuple[int, ...]) -
                         for j in range(3):
                             v, u = y + (i - 1) * reach, x + (j - 1) * reach
                             if 0 <= v < height and 0 <= u < width:
-                                found[label, y, x] += weight[label, :, i, j] @ features[0, :, v, u]
+                                found[label, y, x] += weight[label, i, j] @ features[0, :, v, u]
     return found
 
 
