@@ -156,7 +156,7 @@ def test_the_modulation_joins_after_the_warm_up() -> None:
 
 
 def test_each_term_can_be_switched_off_and_weighs_as_told() -> None:
-    given, full = batch(), ssc()
+    given, full = batch(), ssc(replace(SMALL, reconstruction=0.1, modulation=10.0))
     off = ssc(replace(SMALL, reconstruction=0.0, modulation=0.0))
     off.host.load_state_dict(full.host.state_dict())
     heavy = ssc(replace(SMALL, reconstruction=0.3, modulation=5.0))
