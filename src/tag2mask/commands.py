@@ -32,7 +32,7 @@ from tag2mask.refine import native
 from tag2mask.report import compare_table, scores_table
 from tag2mask.runs import existing_run
 from tag2mask.segment import SegmentOptions
-from tag2mask.stages import load_network, write_predictions
+from tag2mask.stages import load_network, segmenting_stage, write_predictions
 from tag2mask.storage import read_json, read_labels, write_json
 from tag2mask.train import TrainOptions
 from tag2mask.types import Boxes
@@ -124,7 +124,7 @@ def fit_and_tell(experiment: Experiment, out: Path) -> None:
     for name, what in (
         ("masks", "pseudo masks of the training photographs"),
         ("predictions", "masks by the trained network"),
-        ("network/weights.safetensors", "the network"),
+        (f"{segmenting_stage(experiment)}/weights.safetensors", "the network"),
         ("report/index.html", "the page to look at"),
     ):
         console.print(f"  {out / name}  {what}", soft_wrap=True, highlight=False)
@@ -136,7 +136,7 @@ def predict(options: PredictOptions) -> None:
         raise InputError(f"--box-share {options.box_share} came; expected a share from 0 to 1.")
     run = existing_run(options.run)
     experiment = from_json(read_json(run.folder / "experiment.json"))
-    if not (run.folder / "network" / "stamp").is_file():
+    if not (run.folder / segmenting_stage(experiment) / "stamp").is_file():
         raise InputError(f"The run {options.run} has no finished network; run its fit to the end.")
     classes = read_json(run.folder / "classes.json")
     photos = list(_photographs(options.images))

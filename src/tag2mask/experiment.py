@@ -11,6 +11,7 @@ from tag2mask.data import DataOptions
 from tag2mask.errors import InputError
 from tag2mask.localize import LocalizeOptions
 from tag2mask.masks import MaskOptions
+from tag2mask.method import SingleStage
 from tag2mask.methods import METHODS
 from tag2mask.methods.amn import AMNOptions
 from tag2mask.methods.cam import CAMOptions
@@ -59,6 +60,9 @@ class Experiment:
     teacher: Literal["maps", "truth"] = "maps"
     """Who teaches the network: the pseudo masks, or the true ones (an upper bound, flagged)."""
     segment: SegmentOptions = field(default_factory=SegmentOptions)
+    second_network: bool = False
+    """Train the network on what a method that segments by itself makes of the photographs, and
+    predict with it (RTC's two-stage option); other methods always have the network."""
     network: TrainOptions = field(default_factory=lambda: TrainOptions(epochs=20, zoom=(0.75, 1.5)))
     seed: int = 0
     """Decides every random choice; the same seed gives the same bytes on a CPU."""
@@ -89,6 +93,11 @@ def check(experiment: Experiment) -> None:
     e = experiment
     if e.size < 32:
         raise InputError(f"--size {e.size} is too small; expected at least 32 pixels.")
+    if e.second_network and not segments(e.method):
+        raise InputError(
+            f"--second-network came, but the network is the first one of {method_name(e.method)}, "
+            "and always trained; leave the option out."
+        )
     if e.devices < 1:
         raise InputError(f"--devices {e.devices} came; expected 1 or more.")
     for name, options in (("train", e.train), ("network", e.network)):
@@ -133,6 +142,17 @@ def method_name(options: MethodOptions) -> str:
         if type(options) is method.Options:
             return name
     raise InputError(f"No method takes {type(options).__name__}; known: {', '.join(METHODS)}.")
+
+
+def segments(options: MethodOptions) -> bool:
+    """Whether the method segments by itself."""
+    return issubclass(METHODS[method_name(options)], SingleStage)
+
+
+def trains_network(experiment: Experiment) -> bool:
+    """Whether the run's segmentation is a network's, and not the method's own."""
+    e = experiment
+    return e.second_network or e.teacher == "truth" or not segments(e.method)
 
 
 def needed_cues(options: MethodOptions) -> frozenset[Cue]:

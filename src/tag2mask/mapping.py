@@ -45,7 +45,8 @@ def find_maps(context: Context, stage: Stage, trained: str = "classifier") -> No
     """
     e, options = context.experiment, context.experiment.localize
     fabric = fabric_of(e)
-    method = folded(load_method(context, trained), 4 * e.backbone.stride, context.classes)
+    method = load_method(e, context.run, context.classes, trained)
+    method = folded(method, 4 * e.backbone.stride, context.classes)
     method = method.to(fabric.device)
     photos = usable(context, context.data.train)
     batches = same_size_batches(photos, options.batch)

@@ -9,7 +9,14 @@ from typing import Any
 
 from tag2mask import mapping, seeding, stages, verdict
 from tag2mask.data import open_data
-from tag2mask.experiment import Experiment, method_name, needed_cues, to_json
+from tag2mask.experiment import (
+    Experiment,
+    method_name,
+    needed_cues,
+    segments,
+    to_json,
+    trains_network,
+)
 from tag2mask.method import AfterClassifier
 from tag2mask.methods import METHODS
 from tag2mask.methods.cam import CAMOptions
@@ -39,6 +46,7 @@ def fit(experiment: Experiment, out: Path) -> Run:
     _do(c, "data", stages.check_photographs, data=data.fingerprint, truth=truth, lenient=lenient)
     usable = stamp_of(data=data.fingerprint, skipped=stages.skipped(c))
     taught = stamp_inputs(e, "size", "backbone", "seed", "devices", "precision")
+    trained = None
     if e.teacher == "maps":
         learned = stamp_inputs(e, "method", "train")
         before = _before(c, usable, taught)
@@ -50,9 +58,7 @@ def fit(experiment: Experiment, out: Path) -> Run:
     else:
         masks = _do(c, "masks", mapping.take_truth, up=usable, truth=truth)
     write_json(out / "supervision.json", list(supervision(c)))
-    learned = stamp_inputs(e, "segment", "network")
-    network = _do(c, "network", stages.train_network, up=masks.stamp, **taught, **learned)
-    labels = _do(c, "predictions", stages.predict_all, up=network.stamp)
+    labels = _segment(c, masks, trained, taught)
     boxes = data.boxes.fingerprint() if data.boxes else ""
     below = {"up": labels.stamp, "masks": masks.stamp, "truth": truth, "boxes": boxes}
     scored = _do(c, "scores", verdict.score_all, **below)
@@ -80,6 +86,28 @@ def _before(context: Context, usable: str, taught: dict[str, Any]) -> str:
     maps = _do(plain, "first-maps", work, up=first.stamp, **stamp_inputs(e, "localize"))
     levels = to_json(seeding.levels(e))
     return _do(context, "seeds", seeding.make_seeds, up=maps.stamp, levels=levels).stamp
+
+
+def _segment(
+    context: Context, masks: Stage, trained: Stage | None, taught: dict[str, Any]
+) -> Stage:
+    """Labels of every photograph: by the network that masks teach, or by the method itself.
+
+    A second network is taught by what the method makes of the photographs, in `segmented`.
+
+    Args:
+        trained: the stage that trained the method, if one did.
+    """
+    e = context.experiment
+    looked = stamp_inputs(e, "segment")
+    if trained is not None and not trains_network(e):
+        return _do(context, "predictions", stages.predict_all, up=trained.stamp, **looked)
+    if trained is not None and segments(e.method):
+        masks = _do(context, "segmented", stages.segment_all, up=trained.stamp, **looked)
+    work = partial(stages.train_network, source=masks.folder.name)
+    learned = stamp_inputs(e, "segment", "network")
+    network = _do(context, "network", work, up=masks.stamp, **taught, **learned)
+    return _do(context, "predictions", stages.predict_all, up=network.stamp)
 
 
 def _refine(context: Context, maps: Stage) -> Stage:

@@ -16,8 +16,8 @@ from lightning_fabric import Fabric
 
 from tag2mask.data import Collection, Data, Photo, image_size, read_tagged, verify
 from tag2mask.data.assemble import check_classes
-from tag2mask.experiment import Experiment, method_name
-from tag2mask.method import AfterClassifier, Method
+from tag2mask.experiment import Experiment, method_name, trains_network
+from tag2mask.method import AfterClassifier, Method, SingleStage
 from tag2mask.methods import METHODS
 from tag2mask.nn.backbones import Backbone
 from tag2mask.progress import track
@@ -35,6 +35,7 @@ from tag2mask.train import fit, mask_batches, prefetch, resolved, tag_batches
 from tag2mask.types import PseudoMask
 
 WEIGHTS: Final = "weights.safetensors"
+Network = Segmenter | SingleStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +142,18 @@ def train_method(context: Context, stage: Stage, title: str = "classifier") -> N
     fabric.launch(work)
 
 
-def train_network(context: Context, stage: Stage) -> None:
-    """Train the segmentation network on the pseudo masks."""
+def train_network(context: Context, stage: Stage, source: str = "masks") -> None:
+    """Train the segmentation network on masks.
+
+    Args:
+        source: the stage that made them.
+    """
     e = context.experiment
     side = int(e.size * e.network.zoom[1])
     photos = Photographs(usable(context, context.data.train), context.classes, side)
-    source = MaskedPhotographs(photos, context.run.folder / "masks")
+    masked = MaskedPhotographs(photos, context.run.folder / source)
     fabric = fabric_of(e, e.devices)
-    fabric.launch(partial(_train_network, experiment=e, source=source, folder=stage.folder))
+    fabric.launch(partial(_train_network, experiment=e, source=masked, folder=stage.folder))
 
 
 def _train_method(
@@ -183,38 +188,65 @@ def _keep(fabric: Fabric, trained: Method | Segmenter, folder: Path) -> None:
     fabric.barrier()
 
 
-def load_method(context: Context, trained: str) -> Method:
+def load_method(experiment: Experiment, run: Run, classes: int, trained: str) -> Method:
     """The method that a stage of the run has trained, for asking."""
-    method = build_method(context.experiment, context.classes)
-    method.load_state_dict(read_tensors(context.run.folder / trained / WEIGHTS))
+    method = build_method(experiment, classes)
+    method.load_state_dict(read_tensors(run.folder / trained / WEIGHTS))
     return method.eval()
 
 
-def load_network(experiment: Experiment, run: Run, classes: int) -> Segmenter:
-    """The trained segmentation network of a run."""
+def segmenting_stage(experiment: Experiment) -> str:
+    """The stage that trains what segments: the network, or a method that does so by itself."""
+    return "network" if trains_network(experiment) else "classifier"
+
+
+def load_network(experiment: Experiment, run: Run, classes: int) -> Network:
+    """What a run segments with, trained: its network, or a method that does so by itself."""
+    if not trains_network(experiment):
+        return load_single_stage(experiment, run, classes)
     network = build_network(experiment, classes)
     network.load_state_dict(read_tensors(run.folder / "network" / WEIGHTS))
     return network.eval()
+
+
+def load_single_stage(experiment: Experiment, run: Run, classes: int) -> SingleStage:
+    """The trained method of a run that segments by itself."""
+    method = load_method(experiment, run, classes, "classifier")
+    if not isinstance(method, SingleStage):
+        raise TypeError(f"{type(method).__name__} does not segment by itself.")
+    return method
 
 
 # --- 6 network ------------------------------------------------------------------------------
 
 
 def predict_all(context: Context, stage: Stage) -> None:
-    """The network's labels for every photograph, held-out ones included; no tags are used."""
+    """Labels for every photograph, held-out ones included; no tags are used."""
     held_out = usable(context, context.data.test) if context.data.test else ()
     photos = (*usable(context, context.data.train), *held_out)
     network = load_network(context.experiment, context.run, context.classes)
     write_predictions(context.experiment, network, photos, stage.folder)
 
 
+def segment_all(context: Context, stage: Stage) -> None:
+    """Labels for the training photographs, by a method that segments by itself."""
+    method = load_single_stage(context.experiment, context.run, context.classes)
+    photos = usable(context, context.data.train)
+    write_predictions(context.experiment, method, photos, stage.folder, "segmented")
+
+
 def write_predictions(
-    experiment: Experiment, network: Segmenter, photos: Sequence[Photo], folder: Path
+    experiment: Experiment,
+    network: Network,
+    photos: Sequence[Photo],
+    folder: Path,
+    title: str = "predictions",
 ) -> None:
     """Label maps as palette PNGs; photographs that have theirs are left alone."""
     e, options = experiment, experiment.segment
     fabric = fabric_of(e)
     network = network.to(fabric.device)
+    logits = network.segment if isinstance(network, SingleStage) else network
     batches = same_size_batches(photos, options.batch)
     todo = [b for b in batches if not all((folder / f"{p.id}.png").is_file() for p in b)]
     done = len(photos) - sum(len(b) for b in todo)
@@ -224,7 +256,7 @@ def write_predictions(
         for batch, pictured in zip(todo, images, strict=True):
             with torch.inference_mode(), fabric.autocast():
                 yield from predict(
-                    network,
+                    logits,
                     [photo.id for photo in batch],
                     pictured,
                     e.size,
@@ -233,5 +265,5 @@ def write_predictions(
                     fabric.device,
                 )
 
-    for mask in track(decided(), "predictions", len(photos), done):
+    for mask in track(decided(), title, len(photos), done):
         write_labels(folder / f"{mask.id}.png", mask.labels)
