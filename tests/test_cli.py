@@ -231,6 +231,15 @@ def test_an_experiment_survives_json(tmp_path):
         assert from_json(stored) == kept
 
 
+@pytest.fixture
+def _heard():
+    """What a process in the background ignores its children would ignore, too: an interrupt."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_heard")
 def test_interrupted_from_outside_and_killed_it_ends_in_the_same_bytes(drawn, tmp_path):
     def start(out):
         words = fit_words(drawn, out, "--train.steps", "40", "--train.checkpoint", "0.2")
