@@ -57,7 +57,7 @@ from tag2mask.methods.rtc.teaching import balanced_loss, grid_size, pseudo_label
 from tag2mask.nn.affinity import spread
 from tag2mask.nn.backbones import Backbone
 from tag2mask.nn.equivariance import onto, smaller, spanned, strongest
-from tag2mask.nn.host import INITIAL, normalised, stage, stages, two_rates
+from tag2mask.nn.host import normalised, stage, stages, two_rates
 from tag2mask.nn.padding import photographed
 from tag2mask.nn.ppc import BACKGROUND_LEVEL, CONTRAST, ONE_IN
 from tag2mask.nn.seam import SEAMHost, Sight, agreement_terms, tagged
@@ -153,7 +153,7 @@ class RTC(SEAMHost, SingleStage):
         self.dropout = nn.Dropout2d(DROPOUT)
         self.embedding = nn.Conv2d(backbone.channels, EMBEDDING, 1, bias=False)
         self.classifier = nn.Conv2d(EMBEDDING, classes, 1, bias=False)
-        nn.init.normal_(self.classifier.weight, std=INITIAL)
+        nn.init.xavier_uniform_(self.classifier.weight)  # behind an embedding .01 learns slowly
         early = int(early_stage(backbone.network)["num_chs"])
         self.decoder = Decoder(backbone.channels, early, classes + 1, options.width)
 
