@@ -82,7 +82,7 @@ def fbr_ablation(photos: Path, tags: Path, seed: int = 0) -> list[Experiment]:
     methods: dict[str, MethodOptions] = {
         "cam": CAMOptions(),
         "fbr": whole,
-        "fbr, mean pooling": replace(whole, threshold=None),
+        "fbr, thresholded pooling": replace(whole, threshold=0.1),
         "fbr, no background contrast": replace(whole, against_background=0.0),
         "fbr, no contrast among classes": replace(whole, among_classes=0.0),
         "fbr, no segmentation": replace(whole, segmentation=0.0),
@@ -123,7 +123,7 @@ def _on_amn(rate: float) -> FBROptions:
 def _paper(data: DataOptions, steps: int, weights: str, seed: int) -> Experiment:
     return Experiment(
         data,
-        method=FBROptions(host="ppc", against_background=0.01, rate=1e-4),
+        method=FBROptions(host="ppc", threshold=0.1, against_background=0.01, rate=1e-4),
         backbone=BackboneOptions("resnet50", weights, stride=8, frozen=4),
         size=448,
         train=TrainOptions(steps=steps, batch=8, zoom=(1.0, 768 / 448)),

@@ -77,9 +77,10 @@ class FBROptions:
     host: Literal["amn", "cam", "drs", "ppc", "seam"] = "cam"
     """Whose features and maps are used; on ppc the contrast among classes steps in the place of its
     intra-view term (official code)."""
-    threshold: float | None = 0.1
+    threshold: float | None = None
     """The tag loss averages features above this share of their channel's maximum (official code
-    on PPC); None averages all cells. On amn there is no tag loss, and nothing to pool."""
+    on PPC: 0.1); None averages all cells, which is better on a few hundred photographs of objects
+    (docs/journal.md). On amn there is no tag loss, and nothing to pool."""
     against_background: float = 0.05
     """Weight of the contrast against kinds of background, Eq. 7 (official code on AMN; on PPC
     0.01); 0 switches it off."""
