@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from tag2mask.nn.host import CAMHost, two_rates
 from tag2mask.types import Cue, MaskBatch, TagBatch
 
 Scalar = Float[Tensor, ""]
@@ -70,6 +71,30 @@ class AfterClassifier(Method, ABC):
         Args:
             weights: the state of a `CAMHost`.
         """
+
+
+class HostMethod(CAMHost, Method, ABC):
+    """A host that is a method by itself; stands behind the host among a room's bases.
+
+    Its options give `rate`, `head` and `decay`, as `two_rates` takes them.
+    """
+
+    options: Any
+
+    def losses(self, batch: TagBatch, progress: float) -> dict[str, Scalar]:
+        """The host's own terms."""
+        terms, _ = self.look(batch, progress)
+        return terms
+
+    def optimizers(self) -> Sequence[Optimizer]:
+        """One AdamW, two groups: pretrained layers and the new ones."""
+        return [two_rates(self, self.options.rate, self.options.head, self.options.decay)]
+
+    def localize(
+        self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
+    ) -> Float[Tensor, "B C h w"]:
+        """The host's evidence."""
+        return self.evidence(images, tags)
 
 
 class SingleStage(Method, ABC):

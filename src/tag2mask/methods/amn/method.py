@@ -26,21 +26,14 @@ are added up as maps, there as logits; AdamW replaces Adam.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from jaxtyping import Bool, Float
-from torch import Tensor
-from torch.optim import Optimizer
-
 from tag2mask.errors import InputError
-from tag2mask.method import Method, Scalar
+from tag2mask.method import HostMethod
 from tag2mask.nn.amn import DROPOUT, SMOOTHING, AMNHost
 from tag2mask.nn.backbones import Backbone
-from tag2mask.nn.host import two_rates
 from tag2mask.nn.seeds import SeedOptions
-from tag2mask.types import TagBatch
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,7 @@ class AMNOptions:
 
 
 @final
-class AMN(AMNHost, Method):
+class AMN(AMNHost, HostMethod):
     """A network that tells every cell's label, taught by seeds, told the tags."""
 
     Options: ClassVar[type[AMNOptions]] = AMNOptions
@@ -87,18 +80,3 @@ class AMN(AMNHost, Method):
     def __init__(self, options: AMNOptions, backbone: Backbone, classes: int) -> None:
         super().__init__(backbone, classes, options.smoothing, options.dropout)
         self.options = options
-
-    def losses(self, batch: TagBatch, progress: float) -> dict[str, Scalar]:
-        """The balanced cross-entropy with smoothed seeds."""
-        terms, _ = self.look(batch, progress)
-        return terms
-
-    def optimizers(self) -> Sequence[Optimizer]:
-        """One AdamW, two groups: pretrained layers and the new ones."""
-        return [two_rates(self, self.options.rate, self.options.head, self.options.decay)]
-
-    def localize(
-        self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
-    ) -> Float[Tensor, "B C h w"]:
-        """The probabilities of the tagged classes, each map from 0 to 1."""
-        return self.evidence(images, tags)

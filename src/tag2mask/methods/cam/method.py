@@ -23,18 +23,11 @@ AdamW replaces SGD and BatchNorm's affine part is trained where its layer is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from jaxtyping import Bool, Float
-from torch import Tensor
-from torch.optim import Optimizer
-
-from tag2mask.method import Method, Scalar
+from tag2mask.method import HostMethod
 from tag2mask.nn.backbones import Backbone
-from tag2mask.nn.host import CAMHost, two_rates
-from tag2mask.types import TagBatch
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ class CAMOptions:
 
 
 @final
-class CAM(CAMHost, Method):
+class CAM(HostMethod):
     """A multi-label classifier whose last layer is read before the pooling."""
 
     Options: ClassVar[type[CAMOptions]] = CAMOptions
@@ -59,18 +52,3 @@ class CAM(CAMHost, Method):
     def __init__(self, options: CAMOptions, backbone: Backbone, classes: int) -> None:
         super().__init__(backbone, classes)
         self.options = options
-
-    def losses(self, batch: TagBatch, progress: float) -> dict[str, Scalar]:
-        """The multi-label soft margin of the pooled scores."""
-        terms, _ = self.look(batch, progress)
-        return terms
-
-    def optimizers(self) -> Sequence[Optimizer]:
-        """One AdamW, two groups: pretrained layers and the new one."""
-        return [two_rates(self, self.options.rate, self.options.head, self.options.decay)]
-
-    def localize(
-        self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
-    ) -> Float[Tensor, "B C h w"]:
-        """M_c = max(0, sum_k w_k^c f_k)."""
-        return self.evidence(images, tags)

@@ -24,19 +24,13 @@ is below zero is not rectified, as linear bottlenecks carry it on; AdamW replace
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from jaxtyping import Bool, Float
-from torch import Tensor
-from torch.optim import Optimizer
-
 from tag2mask.errors import InputError
-from tag2mask.method import Method, Scalar
+from tag2mask.method import HostMethod
 from tag2mask.nn.backbones import Backbone
-from tag2mask.nn.host import DELTA, DRSHost, two_rates
-from tag2mask.types import TagBatch
+from tag2mask.nn.host import DELTA, DRSHost
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ class DRSOptions:
 
 
 @final
-class DRS(DRSHost, Method):
+class DRS(DRSHost, HostMethod):
     """A multi-label classifier whose peaks are suppressed on the way."""
 
     Options: ClassVar[type[DRSOptions]] = DRSOptions
@@ -69,18 +63,3 @@ class DRS(DRSHost, Method):
     def __init__(self, options: DRSOptions, backbone: Backbone, classes: int) -> None:
         super().__init__(backbone, classes, options.delta, options.always)
         self.options = options
-
-    def losses(self, batch: TagBatch, progress: float) -> dict[str, Scalar]:
-        """The multi-label soft margin of the pooled scores."""
-        terms, _ = self.look(batch, progress)
-        return terms
-
-    def optimizers(self) -> Sequence[Optimizer]:
-        """One AdamW, two groups: pretrained layers and the new one."""
-        return [two_rates(self, self.options.rate, self.options.head, self.options.decay)]
-
-    def localize(
-        self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
-    ) -> Float[Tensor, "B C h w"]:
-        """The responses, cut at zero."""
-        return self.evidence(images, tags)

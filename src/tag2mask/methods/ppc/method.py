@@ -28,21 +28,14 @@ are a share of those present, not ranks 4 to 13 of 21; padding is in no term; wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from jaxtyping import Bool, Float
-from torch import Tensor
-from torch.optim import Optimizer
-
 from tag2mask.errors import InputError
-from tag2mask.method import Method, Scalar
+from tag2mask.method import HostMethod
 from tag2mask.nn.backbones import Backbone
-from tag2mask.nn.host import two_rates
 from tag2mask.nn.ppc import BACKGROUND_LEVEL, CONTRAST, PPCHost
 from tag2mask.nn.seam import SCALE
-from tag2mask.types import TagBatch
 
 
 @dataclass(frozen=True)
@@ -80,7 +73,7 @@ class PPCOptions:
 
 
 @final
-class PPC(PPCHost, Method):
+class PPC(PPCHost, HostMethod):
     """SEAM with cells held to class prototypes."""
 
     Options: ClassVar[type[PPCOptions]] = PPCOptions
@@ -88,18 +81,3 @@ class PPC(PPCHost, Method):
     def __init__(self, options: PPCOptions, backbone: Backbone, classes: int) -> None:
         super().__init__(backbone, classes, options.scale, options.contrast, options.background)
         self.options = options
-
-    def losses(self, batch: TagBatch, progress: float) -> dict[str, Scalar]:
-        """SEAM's terms and the three contrasts."""
-        terms, _ = self.look(batch, progress)
-        return terms
-
-    def optimizers(self) -> Sequence[Optimizer]:
-        """One AdamW, two groups: pretrained layers and the new ones."""
-        return [two_rates(self, self.options.rate, self.options.head, self.options.decay)]
-
-    def localize(
-        self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
-    ) -> Float[Tensor, "B C h w"]:
-        """The refined maps; the projection is needed no more."""
-        return self.evidence(images, tags)

@@ -27,20 +27,13 @@ maps; AdamW replaces SGD.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from jaxtyping import Bool, Float
-from torch import Tensor
-from torch.optim import Optimizer
-
 from tag2mask.errors import InputError
-from tag2mask.method import Method, Scalar
+from tag2mask.method import HostMethod
 from tag2mask.nn.backbones import Backbone
-from tag2mask.nn.host import two_rates
 from tag2mask.nn.seam import SCALE, SEAMHost
-from tag2mask.types import TagBatch
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ class SEAMOptions:
 
 
 @final
-class SEAM(SEAMHost, Method):
+class SEAM(SEAMHost, HostMethod):
     """A multi-label classifier whose maps agree between two sizes of a photograph."""
 
     Options: ClassVar[type[SEAMOptions]] = SEAMOptions
@@ -73,18 +66,3 @@ class SEAM(SEAMHost, Method):
     def __init__(self, options: SEAMOptions, backbone: Backbone, classes: int) -> None:
         super().__init__(backbone, classes, options.scale)
         self.options = options
-
-    def losses(self, batch: TagBatch, progress: float) -> dict[str, Scalar]:
-        """L_cls + L_ER + L_ECR, and the min-pooling of the official code."""
-        terms, _ = self.look(batch, progress)
-        return terms
-
-    def optimizers(self) -> Sequence[Optimizer]:
-        """One AdamW, two groups: pretrained layers and the new ones."""
-        return [two_rates(self, self.options.rate, self.options.head, self.options.decay)]
-
-    def localize(
-        self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
-    ) -> Float[Tensor, "B C h w"]:
-        """The refined maps."""
-        return self.evidence(images, tags)
