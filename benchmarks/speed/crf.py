@@ -25,7 +25,7 @@ from skimage.transform import resize
 
 from tag2mask.refine import crf, native
 from tag2mask.refine.presets import PRESETS
-from tag2mask.refine.unary import unary_from_probabilities, with_background
+from tag2mask.refine.unary import unaries_from_alphas
 from tag2mask.types import CamSet
 
 SIZE = 375, 500
@@ -111,8 +111,8 @@ def peer_seed_labels(scene: Scene) -> np.ndarray:
 
 def two_alphas(scene: Scene) -> np.ndarray:
     maps = torch.from_numpy(scene.maps)
-    unaries = [unary_from_probabilities(with_background(maps, alpha=alpha)) for alpha in ALPHAS]
-    found = crf.dense_crf(scene.tensor, torch.stack(unaries), PRESETS["psa"], backend="native")
+    unaries = unaries_from_alphas(maps, ALPHAS)
+    found = crf.dense_crf(scene.tensor, unaries, PRESETS["psa"], backend="native")
     return found.max(1).indices.numpy()  # ten times as fast as argmax
 
 

@@ -18,7 +18,12 @@ from tag2mask.refine.contract import Refiner
 from tag2mask.refine.crf import CRF, dense_crf, irn_labels, native_kernel, refine_labels
 from tag2mask.refine.mean_field import mean_field
 from tag2mask.refine.presets import PRESETS, CRFOptions
-from tag2mask.refine.unary import unary_from_labels, unary_from_probabilities
+from tag2mask.refine.unary import (
+    unaries_from_alphas,
+    unary_from_labels,
+    unary_from_probabilities,
+    with_background,
+)
 from tag2mask.types import CamSet
 
 BACKENDS = [
@@ -180,6 +185,15 @@ def test_unaries_of_pydensecrf() -> None:
     torch.testing.assert_close(
         unary_from_probabilities(scores).flatten(1), torch.from_numpy(expected)
     )
+
+
+def test_energies_at_several_powers_are_those_of_each() -> None:
+    maps = torch.rand(3, 7, 9)
+    maps[:, 0], maps[:, 1], maps[0, 2] = 0, 1, 1e-7
+    found = unaries_from_alphas(maps, (1.0, 4.0, 24.0))
+    for energies, alpha in zip(found, (1.0, 4.0, 24.0), strict=True):
+        expected = unary_from_probabilities(with_background(maps, alpha=alpha))
+        torch.testing.assert_close(energies, expected, rtol=1e-5, atol=1e-6)
 
 
 # --- properties ------------------------------------------------------------------------------

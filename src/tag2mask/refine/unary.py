@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -58,6 +60,29 @@ def unary_from_probabilities(
 ) -> Float[Tensor, "K H W"]:
     """−log p, with p no smaller than `smallest`; scores that do not sum to one serve as well."""
     return probabilities.clamp(min=smallest).log_().neg_()
+
+
+def unaries_from_alphas(
+    maps: Float[Tensor, "K H W"], alphas: Sequence[float], smallest: float = SMALLEST
+) -> Float[Tensor, "U L H W"]:
+    """Energies of maps against a background at several powers, in one pass.
+
+        −log M_c for a class; −alpha · log(1 − max over c of M_c) for the background
+
+    The same as `unary_from_probabilities` of `with_background` for each alpha, with one logarithm.
+
+    Args:
+        maps: evidence in [0, 1], K at least 1.
+        alphas: U powers; PSA takes 4 and 24 for sure background and sure classes.
+        smallest: what no probability is below.
+    """
+    energies = maps.new_empty(len(alphas), len(maps) + 1, *maps.shape[1:])
+    classes = maps.clamp(min=smallest).log_().neg_()
+    lacking = (1 - maps.amax(dim=0)).clamp_(min=0).log_().neg_()
+    for energy, alpha in zip(energies, alphas, strict=True):
+        energy[1:] = classes
+        torch.mul(lacking, alpha, out=energy[0]).clamp_(max=-math.log(smallest))
+    return energies
 
 
 def with_background(
