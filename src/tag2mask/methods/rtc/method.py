@@ -37,7 +37,6 @@ out; padding is in no term; what SEAM changes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, final
 
@@ -45,10 +44,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import Optimizer
 
 from tag2mask.errors import InputError
-from tag2mask.method import Scalar, SingleStage
+from tag2mask.method import HostMethod, Scalar, SingleStage
 from tag2mask.methods.rtc.compensator import compensation_loss
 from tag2mask.methods.rtc.contrast import contrasts, shown
 from tag2mask.methods.rtc.decoder import Decoder
@@ -57,7 +55,7 @@ from tag2mask.methods.rtc.teaching import balanced_loss, grid_size, pseudo_label
 from tag2mask.nn.affinity import spread
 from tag2mask.nn.backbones import Backbone
 from tag2mask.nn.equivariance import onto, smaller, spanned, strongest
-from tag2mask.nn.host import normalised, stage, stages, two_rates
+from tag2mask.nn.host import normalised, stage, stages
 from tag2mask.nn.padding import photographed
 from tag2mask.nn.ppc import BACKGROUND_LEVEL, CONTRAST, ONE_IN
 from tag2mask.nn.seam import SEAMHost, Sight, agreement_terms, tagged
@@ -139,7 +137,7 @@ class Glance(Sight):
 
 
 @final
-class RTC(SEAMHost, SingleStage):
+class RTC(SEAMHost, HostMethod, SingleStage):
     """A classifier of two views whose refined maps teach its own segmentation branch."""
 
     Options: ClassVar[type[RTCOptions]] = RTCOptions
@@ -252,16 +250,6 @@ class RTC(SEAMHost, SingleStage):
         labels = pseudo_labels(batch.images, maps, batch.tags, levels, size)
         logits = onto(self.decoder(first.last, first.early), size)
         return balanced_loss(logits, labels, batch.tags, o.complete)
-
-    def optimizers(self) -> Sequence[Optimizer]:
-        """One AdamW, two groups: pretrained layers and the new ones."""
-        return [two_rates(self, self.options.rate, self.options.head, self.options.decay)]
-
-    def localize(
-        self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
-    ) -> Float[Tensor, "B C h w"]:
-        """The refined maps."""
-        return self.evidence(images, tags)
 
     def segment(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B L H W"]:
         """The branch's logits, the classes' lowered where the classifier does not see them.
