@@ -1,4 +1,4 @@
-"""Any timm backbone as one function from photographs to a grid of features."""
+"""Any timm backbone, and WideResNet-38, as one function from photographs to a grid of features."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tag2mask.errors import InputError
 from tag2mask.nn.weights import Normalisation, Weights, embedded_weights, file_weights
+from tag2mask.nn.wide_resnet import WideResNet38
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,14 @@ class BackboneOptions:
     """Which network looks at the photographs."""
 
     name: str = "tf_efficientnet_lite0"
-    """Any name that timm knows (timm.list_models())."""
+    """Any name that timm knows (timm.list_models()), or wide_resnet38."""
     weights: str = "embedded"
     """A file (safetensors or state dict), "embedded" (a package ships them), "hub" (timm downloads
     them) or "none" (from scratch)."""
     stride: int = 16
     """Pixels per cell of the feature grid. Strides beyond it are dropped, as in IRN, without
     dilation: dilated depthwise layers are slow, and the maps of a frozen network were better
-    without (docs/journal.md)."""
+    without (docs/journal.md). wide_resnet38 is dilated as in the field, there at 8."""
     frozen: int = 16
     """Stages up to this reduction keep their pretrained weights. With cells of 16 pixels that is
     all of them: on a few hundred photographs fine-tuning narrows the maps (measured,
@@ -52,7 +53,8 @@ class Backbone(nn.Module):
     def __init__(self, options: BackboneOptions) -> None:
         super().__init__()
         self.network = _create(options)
-        undilate(self.network)
+        if not isinstance(self.network, WideResNet38):
+            undilate(self.network)
         weights = pretrained(options, self.network)
         if weights is not None:
             _load(self.network, weights, options)

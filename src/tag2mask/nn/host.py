@@ -23,7 +23,7 @@ Scalar = Float[Tensor, ""]
 INITIAL: Final = 0.01  # deviation of new weights; torchvision does so for new linear layers
 DELTA: Final = 0.55  # official code of DRS and of SSC
 EPSILON: Final = 1e-5  # maps are divided by their maximum plus this (IRN)
-EARLY: Final = 8  # reduction of the stage that is suppressed while training; ResNet's layer2
+EARLY: Final = 8  # first of this reduction is suppressed while training: ResNet's layer2
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +148,9 @@ class Suppression(nn.Module):
 class DRSHost(CAMHost):
     """A host whose peaks are suppressed on the way.
 
-    In training after the stage at reduction 8; always on the activations that close the residual
-    blocks of the last stage (ResNet, RegNet). Blocks of other networks end without an activation;
-    there the features that the classifier reads are suppressed once.
+    In training after the first stage at reduction 8; always on the activations that close the
+    residual blocks of the last stage (ResNet, RegNet). Blocks of other networks end without an
+    activation; there the features that the classifier reads are suppressed once.
 
     Args:
         always: suppress after the stage at reduction 8 in evaluation too.
@@ -171,7 +171,7 @@ class DRSHost(CAMHost):
         self.late = Suppression(delta)
         early = [s["module"] for s in stages(network) if s["reduction"] == EARLY]
         if early:
-            self.early.follow(stage(network, early[-1]))
+            self.early.follow(stage(network, early[0]))
         self.closing = len(closing := closing_activations(network))
         for activation in closing:
             self.late.follow(activation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,18 @@ def inner_stages(network: nn.Module) -> tuple[list[nn.Module], list[int]]:
     """The two stages before the last and their channels; of fewer stages what there is."""
     known = stages(network)
     inner = known[-COUNT - 1 : -1] or known
-    return [stage(network, s["module"]) for s in inner], [int(s["num_chs"]) for s in inner]
+    return [showing(network, s) for s in inner], [int(s["num_chs"]) for s in inner]
+
+
+def showing(network: nn.Module, known: Mapping[str, Any]) -> nn.Module:
+    """The module that puts a stage out as the next one reads it; mostly the stage itself.
+
+    WideResNet-38 rectifies at the head of the next stage.
+
+    Args:
+        known: what the network's record says of the stage.
+    """
+    return stage(network, known.get("shown", known["module"]))
 
 
 @contextmanager

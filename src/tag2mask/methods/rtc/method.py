@@ -55,11 +55,11 @@ from tag2mask.methods.rtc.teaching import balanced_loss, grid_size, pseudo_label
 from tag2mask.nn.affinity import spread
 from tag2mask.nn.backbones import Backbone
 from tag2mask.nn.equivariance import onto, smaller, spanned, strongest
-from tag2mask.nn.host import normalised, stage, stages
+from tag2mask.nn.host import normalised, stages
 from tag2mask.nn.padding import photographed
 from tag2mask.nn.ppc import BACKGROUND_LEVEL, CONTRAST, ONE_IN
 from tag2mask.nn.seam import SEAMHost, Sight, agreement_terms, tagged
-from tag2mask.nn.taps import as_grid, inner_stages, watching
+from tag2mask.nn.taps import as_grid, inner_stages, showing, watching
 from tag2mask.types import TagBatch
 
 EMBEDDING: Final = 256  # channels that the classifier reads; official code
@@ -197,7 +197,7 @@ class RTC(SEAMHost, HostMethod, SingleStage):
             images: RGB on 0 … 255.
         """
         network = self.backbone.network
-        with watching([stage(network, early_stage(network)["module"])]) as seen:
+        with watching([showing(network, early_stage(network))]) as seen:
             last: Tensor = self.backbone(images)
         return last, as_grid(network, seen[0], (last.shape[2], last.shape[3]))
 
