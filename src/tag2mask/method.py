@@ -57,6 +57,14 @@ class Method(Trainable[TagBatch], ABC):
             tags: what is in each; evidence of other classes is not read.
         """
 
+    @abstractmethod
+    def classify(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C"]:
+        """Scores of every class without tags, before the logistic function.
+
+        Args:
+            images: RGB on 0 … 255.
+        """
+
 
 class AfterClassifier(Method, ABC):
     """A method that is given another classifier, trained before it on the same tags.

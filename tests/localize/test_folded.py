@@ -34,6 +34,9 @@ class Small(Method):
     def optimizers(self) -> Sequence[Optimizer]:
         return []
 
+    def classify(self, images: Tensor) -> Tensor:
+        raise NotImplementedError
+
     def localize(self, images: Tensor, tags: Tensor) -> Tensor:
         raw: Tensor = self.convolution(images)
         if self.kind == "twice":

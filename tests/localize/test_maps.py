@@ -36,6 +36,9 @@ class Bright(Method):
     def optimizers(self) -> Sequence[Optimizer]:
         return []
 
+    def classify(self, images: Tensor) -> Tensor:
+        raise NotImplementedError
+
     def localize(self, images: Tensor, tags: Tensor) -> Tensor:
         cells = functional.avg_pool2d(images[:, :2], CELL)
         halves = functional.avg_pool2d(images[:, :1], (CELL, CELL // 2))

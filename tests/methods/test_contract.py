@@ -144,6 +144,16 @@ def test_evidence_for_a_photograph_does_not_depend_on_its_neighbours(method: Met
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
+def test_scores_for_a_photograph_do_not_depend_on_its_neighbours(method: Method) -> None:
+    method.eval()
+    images = batch(method).images
+    with torch.no_grad():
+        both, alone = method.classify(images), method.classify(images[:1])
+    assert both.shape == (2, CLASSES)
+    assert both.isfinite().all()
+    torch.testing.assert_close(both[:1], alone, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("mode", [True, False])
 def test_the_mode_is_as_it_was(method: Method, mode: bool) -> None:
     method.train(mode)

@@ -97,6 +97,15 @@ class CAMHost(nn.Module):
         scores: Tensor = self.classifier(thresholded_mean(features, self.threshold))
         return scores
 
+    def classify(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C"]:
+        """Scores of every class, as the tag loss takes them; above zero the class is seen.
+
+        Args:
+            images: RGB on 0 … 255.
+        """
+        features, responses = self(images)
+        return self.pooled(features, responses).mean(dim=(2, 3))
+
     def evidence(
         self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
     ) -> Float[Tensor, "B C h w"]:

@@ -240,3 +240,11 @@ class FBR(Method):
     ) -> Float[Tensor, "B C h w"]:
         """The host's evidence; heads and bank are needed no more."""
         return self.host.evidence(images, tags)
+
+    def classify(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C"]:
+        """The host's scores.
+
+        Args:
+            images: RGB on 0 … 255.
+        """
+        return self.host.classify(images)

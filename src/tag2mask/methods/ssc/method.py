@@ -185,6 +185,14 @@ class SSC(Method):
         """The host's responses, cut at zero; the decoder is needed no more."""
         return self.host.evidence(images, tags)
 
+    def classify(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C"]:
+        """The host's scores.
+
+        Args:
+            images: RGB on 0 … 255.
+        """
+        return self.host.classify(images)
+
 
 def smaller(images: Float[Tensor, "B 3 H W"], share: float) -> Float[Tensor, "B 3 h w"]:
     """Photographs at a share of their sides, without aliasing; at 1 themselves."""
