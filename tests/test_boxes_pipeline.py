@@ -114,6 +114,7 @@ def test_boxes_are_of_the_masks_that_are_there(finished: Path, drawn: Path, tmp_
         height, width = picture.size[1], picture.size[0]
     labels = torch.zeros(height, width, dtype=torch.uint8)
     labels[3:20, 5:30], labels[40, 50], labels[60:63, 1:5] = 2, 2, 1
+    predicted(finished, new, out)
     write_labels(out / "inner" / "one.png", labels)
     for share, expected in (
         ("0.01", [(1, [1, 60, 4, 3]), (2, [5, 3, 25, 17])]),

@@ -26,6 +26,8 @@ from tag2mask.experiment import Experiment
 from tag2mask.masks import MaskOptions
 from tag2mask.methods import METHODS
 from tag2mask.nn.backbones import BackboneOptions
+from tag2mask.predicting import PredictOptions, predict
+from tag2mask.takeaway import ExportOptions, export
 from tag2mask.train import TrainOptions
 
 SHORT: Final[dict[str, tuple[str, type[Any], str]]] = {
@@ -54,7 +56,9 @@ COMMON: Final = (
 USAGE: Final = """tag2mask: segment images from image-level tags alone.
 
   tag2mask fit PHOTOS --tags tags.csv --out runs/mine    pseudo masks, a network and a report
-  tag2mask predict RUN IMAGES... --out DIR [--boxes]     masks for new photographs, no tags needed
+  tag2mask predict RUN IMAGES... --out DIR [--overlay]   masks for new photographs, no tags needed
+  tag2mask export RUN --onnx                             the network, for other programs
+  tag2mask export RUN --coco --voc --cvat ...            its masks, for other programs
   tag2mask score RUN                                     the run's scores again
   tag2mask compare RUN RUN...                            runs side by side
   tag2mask data check PHOTOS --tags tags.csv             what is there, before anyone trains
@@ -95,6 +99,7 @@ def _dispatch(words: list[str]) -> None:
     table: dict[str, Callable[[list[str]], None]] = {
         "fit": _fit,
         "predict": _predict,
+        "export": _export,
         "score": _score,
         "compare": _compare,
         "data check": _check,
@@ -225,9 +230,15 @@ def _predict(words: list[str]) -> None:
     if len(names) < 2 and not {"-h", "--help"} & set(words):
         raise InputError("predict needs a run and photographs: tag2mask predict RUN IMAGES...")
     given = ["--run", names[0], "--images", *names[1:]] if names else []
-    commands.predict(
-        tyro.cli(commands.PredictOptions, prog="tag2mask predict", args=[*given, *rest])
-    )
+    predict(tyro.cli(PredictOptions, prog="tag2mask predict", args=[*given, *rest]))
+
+
+def _export(words: list[str]) -> None:
+    names, rest = _leading(words)
+    if len(names) != 1 and not {"-h", "--help"} & set(words):
+        raise InputError("export needs one run: tag2mask export RUN --onnx")
+    given = ["--run", names[0]] if names else []
+    export(tyro.cli(ExportOptions, prog="tag2mask export", args=[*given, *rest]))
 
 
 def _leading(words: list[str]) -> tuple[list[str], list[str]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.util
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -16,14 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 import tag2mask
-from tag2mask.data import DataOptions, Photo, read_image
+from tag2mask.data import DataOptions
 from tag2mask.data.check import check, render
 from tag2mask.data.compose import ComposeOptions, compose
 from tag2mask.errors import InputError
-from tag2mask.evaluate import components, mask_boxes, tally
-from tag2mask.evaluate.components import SHARE
-from tag2mask.experiment import Experiment, from_json
-from tag2mask.export import write_coco_boxes
+from tag2mask.evaluate import components, tally
+from tag2mask.experiment import Experiment
 from tag2mask.localize import LocalizeOptions
 from tag2mask.nn.slic import is_compiled
 from tag2mask.nn.weights import EMBEDDED
@@ -32,31 +30,9 @@ from tag2mask.refine import native
 from tag2mask.report import compare_table, scores_table
 from tag2mask.runs import existing_run
 from tag2mask.segment import SegmentOptions
-from tag2mask.stages import load_network, segmenting_stage, write_predictions
-from tag2mask.storage import read_json, read_labels, write_json
+from tag2mask.stages import segmenting_stage
+from tag2mask.storage import read_json, write_json
 from tag2mask.train import TrainOptions
-from tag2mask.types import Boxes
-
-BOX_FILE: Final = "boxes.json"
-PICTURES: Final = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm"}
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """Masks for new photographs; no tags are needed."""
-
-    run: Path
-    """Folder of a run."""
-    images: tuple[Path, ...]
-    """Photographs, or folders of them."""
-    out: Path
-    """Folder for the palette PNGs."""
-    skip_bad: bool = False
-    """Leave out, and count, photographs that cannot be read."""
-    boxes: bool = False
-    """Write boxes.json too, in COCO's format: a box around every component of every class."""
-    box_share: float = SHARE
-    """Components below this share of the photograph have no box, save a class's largest."""
 
 
 @dataclass(frozen=True)
@@ -128,79 +104,6 @@ def fit_and_tell(experiment: Experiment, out: Path) -> None:
         ("report/index.html", "the page to look at"),
     ):
         console.print(f"  {out / name}  {what}", soft_wrap=True, highlight=False)
-
-
-def predict(options: PredictOptions) -> None:
-    """Masks for new photographs from a run's network, and boxes where they are wanted."""
-    if not 0 <= options.box_share <= 1:
-        raise InputError(f"--box-share {options.box_share} came; expected a share from 0 to 1.")
-    run = existing_run(options.run)
-    experiment = from_json(read_json(run.folder / "experiment.json"))
-    if not (run.folder / segmenting_stage(experiment) / "stamp").is_file():
-        raise InputError(f"The run {options.run} has no finished network; run its fit to the end.")
-    classes = read_json(run.folder / "classes.json")
-    photos = list(_photographs(options.images))
-    _refuse_twins(photos)
-    photos = _readable(photos, options.skip_bad)
-    network = load_network(experiment, run, len(classes))
-    write_predictions(experiment, network, photos, options.out)
-    Console().print(f"{len(photos)} masks in {options.out}", highlight=False)
-    if options.boxes:
-        count = _write_boxes(options, classes, photos)
-        written = options.out / BOX_FILE
-        Console().print(f"{count} boxes in {written}", highlight=False, soft_wrap=True)
-
-
-def _write_boxes(options: PredictOptions, classes: Sequence[str], photos: Sequence[Photo]) -> int:
-    """Boxes of the masks that were written, now or before."""
-
-    def found() -> Iterator[tuple[str, Boxes]]:
-        for photo in photos:
-            labels = read_labels(options.out / f"{photo.id}.png")
-            name = f"{photo.id}{photo.path.suffix}"
-            yield name, mask_boxes(photo.id, labels, options.box_share)
-
-    return write_coco_boxes(options.out / BOX_FILE, classes, found())
-
-
-def _photographs(places: Sequence[Path]) -> Iterator[Photo]:
-    for place in places:
-        if place.is_dir():
-            found = sorted(p for p in place.rglob("*") if p.suffix.lower() in PICTURES)
-            if not found:
-                raise InputError(f"There are no photographs in {place}; give a folder with some.")
-            for path in found:
-                yield Photo(path.relative_to(place).with_suffix("").as_posix(), path, ())
-        elif place.is_file():
-            yield Photo(place.stem, place, ())
-        else:
-            raise InputError(f"{place} is not there; give photographs or folders of them.")
-
-
-def _refuse_twins(photos: Sequence[Photo]) -> None:
-    seen: dict[str, Path] = {}
-    for photo in photos:
-        if photo.id in seen:
-            raise InputError(
-                f"{photo.path} and {seen[photo.id]} would write the same mask; "
-                "predict them into different folders."
-            )
-        seen[photo.id] = photo.path
-
-
-def _readable(photos: Sequence[Photo], skip_bad: bool) -> list[Photo]:
-    good, bad = [], []
-    for photo in photos:
-        try:
-            read_image(photo.path)
-            good.append(photo)
-        except InputError as error:
-            if not skip_bad:
-                raise
-            bad.append(str(error))
-    for reason in bad:
-        Console(stderr=True).print(f"skipped: {reason}", highlight=False, markup=False)
-    return good
 
 
 def score(folder: Path) -> None:

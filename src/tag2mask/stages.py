@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import torch
+from jaxtyping import UInt8
 from lightning_fabric import Fabric
+from torch import Tensor
 
-from tag2mask.data import Collection, Data, Photo, image_size, read_tagged, verify
+from tag2mask.data import Collection, Data, Photo, image_size, read_image, verify
 from tag2mask.data.assemble import check_classes
 from tag2mask.experiment import Experiment, method_name, trains_network
 from tag2mask.method import AfterClassifier, Method, SingleStage
@@ -36,6 +38,7 @@ from tag2mask.types import PseudoMask
 
 WEIGHTS: Final = "weights.safetensors"
 Network = Segmenter | SingleStage
+Pictured = tuple[Photo, Tensor]  # a photograph and its pixels, uint8 3 × H × W
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,27 +246,29 @@ def write_predictions(
     title: str = "predictions",
 ) -> None:
     """Label maps as palette PNGs; photographs that have theirs are left alone."""
-    e, options = experiment, experiment.segment
-    fabric = fabric_of(e)
-    network = network.to(fabric.device)
-    logits = network.segment if isinstance(network, SingleStage) else network
-    batches = same_size_batches(photos, options.batch)
+    batches = same_size_batches(photos, experiment.segment.batch)
     todo = [b for b in batches if not all((folder / f"{p.id}.png").is_file() for p in b)]
     done = len(photos) - sum(len(b) for b in todo)
-    images = prefetch(lambda n: [read_tagged(p, 0).image for p in todo[n]], 0, len(todo))
-
-    def decided() -> Iterator[PseudoMask]:
-        for batch, pictured in zip(todo, images, strict=True):
-            with torch.inference_mode(), fabric.autocast():
-                yield from predict(
-                    logits,
-                    [photo.id for photo in batch],
-                    pictured,
-                    e.size,
-                    options.scales,
-                    options.flip,
-                    fabric.device,
-                )
-
-    for mask in track(decided(), title, len(photos), done):
+    pictured = prefetch(lambda n: [(p, read_image(p.path)) for p in todo[n]], 0, len(todo))
+    found = segmented(experiment, network, pictured)
+    for _, mask in track(found, title, len(photos), done):
         write_labels(folder / f"{mask.id}.png", mask.labels)
+
+
+def segmented(
+    experiment: Experiment, network: Network, batches: Iterable[Sequence[Pictured]]
+) -> Iterator[tuple[UInt8[Tensor, "3 H W"], PseudoMask]]:
+    """Photographs with the network's labels, as they come.
+
+    Args:
+        batches: decoded photographs, of one size in each.
+    """
+    options, fabric = experiment.segment, fabric_of(experiment)
+    network = network.to(fabric.device)
+    logits = network.segment if isinstance(network, SingleStage) else network
+    for batch in batches:
+        ids, images = [photo.id for photo, _ in batch], [image for _, image in batch]
+        views = (experiment.size, options.scales, options.flip)
+        with torch.inference_mode(), fabric.autocast():
+            masks = predict(logits, ids, images, *views, fabric.device)
+        yield from zip(images, masks, strict=True)

@@ -96,10 +96,23 @@ def voc_palette() -> UInt8[np.ndarray, "256 3"]:
 
 def write_labels(path: Path, labels: UInt8[Tensor, "H W"]) -> None:
     """Write a label map as a palette PNG in VOC colours; pixel values are the labels."""
-    picture = Image.fromarray(labels.cpu().numpy(), mode="P")
+    write_bytes(path, label_bytes(labels.cpu().numpy()))
+
+
+def label_bytes(labels: UInt8[np.ndarray, "H W"]) -> bytes:
+    """A label map as a palette PNG in VOC colours."""
+    picture = Image.fromarray(labels, mode="P")
     picture.putpalette(voc_palette().tobytes())
     stream = io.BytesIO()
     picture.save(stream, format="PNG", optimize=False)
+    return stream.getvalue()
+
+
+def write_picture(path: Path, image: UInt8[Tensor, "3 H W"]) -> None:
+    """Write a picture as JPEG, whole or not at all."""
+    stream = io.BytesIO()
+    picture = Image.fromarray(image.cpu().permute(1, 2, 0).contiguous().numpy())
+    picture.save(stream, format="JPEG", quality=90)
     write_bytes(path, stream.getvalue())
 
 

@@ -1,4 +1,4 @@
-"""Boxes as COCO's JSON."""
+"""Boxes and masks as COCO's JSON."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from tag2mask.export.labelled import Labelled
 from tag2mask.storage import write_json
 from tag2mask.types import Boxes
 
@@ -23,22 +27,53 @@ def write_coco_boxes(path: Path, classes: Sequence[str], found: Iterable[tuple[s
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for number, (file, boxes) in enumerate(found, 1):
-        height, width = boxes.size
-        images.append({"id": number, "file_name": file, "width": width, "height": height})
+        images.append(_image(number, file, *boxes.size))
         rows = zip(boxes.classes.tolist(), boxes.edges.tolist(), boxes.scores.tolist(), strict=True)
         for label, (left, top, right, bottom), score in rows:
             box = [left, top, right - left, bottom - top]
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": label,
-                    "bbox": box,
-                    "area": box[2] * box[3],
-                    "iscrowd": 0,
-                    "score": score,
-                }
-            )
+            about = {"bbox": box, "area": box[2] * box[3], "iscrowd": 0, "score": score}
+            annotations.append(_annotation(len(annotations) + 1, number, label, about))
+    return _write(path, classes, images, annotations)
+
+
+def write_coco_masks(path: Path, classes: Sequence[str], found: Iterable[Labelled]) -> int:
+    """Write masks as images, categories and annotations, whole or not at all; how many there are.
+
+    An annotation is a class of a photograph, `segmentation` its pixels in COCO's compressed
+    run-length encoding: all objects of the class together, for a mask does not tell them apart.
+    `iscrowd` is 0 nevertheless, as trainings leave out annotations of crowds. Unknown pixels belong
+    to no annotation.
+    """
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, one in enumerate(found, 1):
+        images.append(_image(number, one.name, *one.size))
+        for label in one.present():
+            packed = coco_mask.encode(np.asfortranarray(one.labels == label, dtype=np.uint8))
+            about = {
+                "bbox": coco_mask.toBbox(packed).tolist(),
+                "area": int(coco_mask.area(packed)),
+                "segmentation": {"size": list(one.size), "counts": packed["counts"].decode()},
+                "iscrowd": 0,
+            }
+            annotations.append(_annotation(len(annotations) + 1, number, label, about))
+    return _write(path, classes, images, annotations)
+
+
+def _image(number: int, file: str, height: int, width: int) -> dict[str, Any]:
+    return {"id": number, "file_name": file, "width": width, "height": height}
+
+
+def _annotation(number: int, image: int, label: int, about: dict[str, Any]) -> dict[str, Any]:
+    return {"id": number, "image_id": image, "category_id": label, **about}
+
+
+def _write(
+    path: Path,
+    classes: Sequence[str],
+    images: Sequence[dict[str, Any]],
+    annotations: Sequence[dict[str, Any]],
+) -> int:
     categories = [{"id": label, "name": name} for label, name in enumerate(classes, 1)]
     write_json(path, {"images": images, "categories": categories, "annotations": annotations})
     return len(annotations)
