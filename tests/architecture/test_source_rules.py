@@ -12,7 +12,16 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "tag2mask"
 FILES = sorted(SOURCE.rglob("*.py"))
 LONGEST = 400
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "misc", "common"}
-NETWORK = {"requests", "urllib.request", "urllib3", "http", "httpx", "aiohttp", "ftplib", "torch.hub"}
+NETWORK = {
+    "requests",
+    "urllib.request",
+    "urllib3",
+    "http",
+    "httpx",
+    "aiohttp",
+    "ftplib",
+    "torch.hub",
+}
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve"}
 RESTRICTED_UNPICKLER = "data/cls_labels.py"  # the field's tags; arrays and nothing else
 
