@@ -11,21 +11,22 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, field, fields, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tag2mask import commands
+from tag2mask import commands, demos
 from tag2mask.data import DataOptions
 from tag2mask.data.compose import ComposeOptions
 from tag2mask.errors import InputError
-from tag2mask.experiment import Experiment
+from tag2mask.experiment import Experiment, method_name
 from tag2mask.masks import MaskOptions
 from tag2mask.methods import METHODS
 from tag2mask.nn.backbones import BackboneOptions
+from tag2mask.pipeline import Until
 from tag2mask.predicting import PredictOptions, predict
 from tag2mask.takeaway import ExportOptions, export
 from tag2mask.train import TrainOptions
@@ -61,12 +62,27 @@ USAGE: Final = """tag2mask: segment images from image-level tags alone.
   tag2mask export RUN --coco --voc --cvat ...            its masks, for other programs
   tag2mask score RUN                                     the run's scores again
   tag2mask compare RUN RUN...                            runs side by side
+  tag2mask tune PHOTOS --vary train.steps=100,200 ...    which options do best, judged without masks
   tag2mask data check PHOTOS --tags tags.csv             what is there, before anyone trains
   tag2mask data compose --out DIR                        a practice set with exact masks
   tag2mask demo [--quick] [--out runs/demo]              all of it on a composed set
+  tag2mask demo solar [--quick] [--out runs/solar]       ... on photographs of solar cells, no masks
   tag2mask doctor                                        what this machine has and uses
 
 Each takes --help.
+"""
+TUNE_USAGE: Final = """tag2mask tune PHOTOS --tags tags.csv --out DIR --vary NAME=VALUES...
+
+  --vary train.steps=100,200        an option by its dotted name, and values; several --vary: all
+                                    combinations. `;` parts values that have a comma themselves.
+  --vary method.rate=1e-4..1e-2:log a range, even in its logarithm; needs --trials
+  --trials 20                       that many combinations, drawn by --seed
+  --by agreement                    what ranks, without truth: agreement, steadiness, tags;
+                                    with it (it says so): oracle-masks, oracle-network
+  --jobs 2                          processes; one a device, or one on a CPU, if not given
+
+Other options are those of `tag2mask fit`. The same command goes on where it stood. In DIR are
+trials/, tune.json, tune.md, and the best: tag2mask fit --experiment DIR/experiment.json --out RUN
 """
 
 
@@ -104,7 +120,9 @@ def _dispatch(words: list[str]) -> None:
         "compare": _compare,
         "data check": _check,
         "data compose": _compose,
+        "tune": _tune,
         "demo": _demo,
+        "demo solar": _demo_solar,
         "doctor": lambda words: commands.doctor(),
     }
     if not words or words[0] in ("-h", "--help", "help"):
@@ -113,7 +131,8 @@ def _dispatch(words: list[str]) -> None:
     if words[0] == "--version":
         print(commands.version())
         return
-    name = " ".join(words[:2]) if words[0] == "data" else words[0]
+    two = " ".join(words[:2])
+    name = two if words[0] == "data" or two in table else words[0]
     if name not in table:
         raise InputError(f"There is no command {name!r}; known are: {', '.join(table)}.")
     table[name](words[len(name.split()) :])
@@ -123,20 +142,62 @@ def _fit(words: list[str]) -> None:
     if not words or "-h" in words or "--help" in words:
         _short_help()
         return
-    words, method = _take(words, "--method", "cam")
     words, out = _take(words, "--out", "")
-    kind = _experiment_type(method, words)
-    full_help = "--help-all" in words
-    parsed: Any = tyro.cli(
-        kind,
-        prog=f"tag2mask fit PHOTOS --method {method} --out RUN",
-        description="Every option of every stage.",
-        args=["--help"] if full_help else _expand(words, "--photos"),
-    )
+    words, until = _take(words, "--until", "report")
+    experiment = _experiment(words, "fit PHOTOS")
     if not out:
         raise InputError("Where the run goes is missing; give a folder with --out runs/mine.")
-    values = {f.name: getattr(parsed, f.name) for f in fields(parsed)}
-    commands.fit_and_tell(Experiment(**values), Path(out))
+    commands.fit_and_tell(experiment, Path(out), cast(Until, until))
+
+
+def _tune(words: list[str]) -> None:
+    if not words or {"-h", "--help"} & set(words):
+        print(TUNE_USAGE, end="")
+        return
+    rest, given = words, {}
+    for name, default in (("--out", ""), ("--by", "agreement"), ("--trials", ""), ("--jobs", "")):
+        rest, given[name] = _take(rest, name, default)
+    vary = []
+    while any(word == "--vary" or word.startswith("--vary=") for word in rest):
+        rest, value = _take_first(rest, "--vary")
+        vary.append(value)
+    experiment = _experiment(rest, "tune PHOTOS")
+    if not given["--out"]:
+        raise InputError("Where the trials go is missing; give a folder with --out runs/search.")
+    trials, jobs = (_count(name, given[name]) for name in ("--trials", "--jobs"))
+    commands.tune_and_tell(experiment, vary, Path(given["--out"]), given["--by"], trials, jobs)
+
+
+def _count(name: str, value: str) -> int | None:
+    if value and not value.isdecimal():
+        raise InputError(f"{name} {value} came; expected a whole number.")
+    return int(value) if value else None
+
+
+def _experiment(words: list[str], command: str) -> Experiment:
+    """What the words say, or what a file says and the words change."""
+    words, file = _take(words, "--experiment", "")
+    stored = commands.stored_experiment(Path(file)) if file else None
+    usual = "cam" if stored is None else method_name(stored.method)
+    words, method = _take(words, "--method", usual)
+    if stored is not None and method != usual:
+        raise InputError(
+            f"--method {method} came, but {file} has the options of {usual}; leave one of them out."
+        )
+    kind = _experiment_type(method, words)
+    begin = None if stored is None else kind(**_values(stored))
+    parsed: Any = tyro.cli(
+        kind,
+        prog=f"tag2mask {command} --method {method} --out RUN",
+        description="Every option of every stage.",
+        default=begin,
+        args=["--help"] if "--help-all" in words else _expand(words, "--photos"),
+    )
+    return Experiment(**_values(parsed))
+
+
+def _values(options: Any) -> dict[str, Any]:
+    return {member.name: getattr(options, member.name) for member in fields(options)}
 
 
 def _experiment_type(method: str, words: Sequence[str]) -> type[Any]:
@@ -178,6 +239,14 @@ def _expand(words: Sequence[str], positional: str) -> list[str]:
     """Write out what stands for more: a leading folder, and the short options."""
     long = [SHORT[word][0] if word in SHORT else word for word in words]
     return [positional, *long] if long and not long[0].startswith("-") else long
+
+
+def _take_first(words: list[str], name: str) -> tuple[list[str], str]:
+    """An option that may be given several times: the first of them."""
+    place = next(n for n, w in enumerate(words) if w == name or w.startswith(f"{name}="))
+    length = 1 if "=" in words[place].partition(name)[2][:1] else 2
+    _, value = _take(words[place : place + length], name, "")
+    return words[:place] + words[place + length :], value
 
 
 def _take(words: list[str], name: str, default: str) -> tuple[list[str], str]:
@@ -274,5 +343,9 @@ def _compose(words: list[str]) -> None:
     commands.compose_data(options, Path(out))
 
 
+def _demo_solar(words: list[str]) -> None:
+    demos.demo_solar(tyro.cli(demos.SolarOptions, prog="tag2mask demo solar", args=words))
+
+
 def _demo(words: list[str]) -> None:
-    commands.demo(tyro.cli(commands.DemoOptions, prog="tag2mask demo", args=words))
+    demos.demo(tyro.cli(demos.DemoOptions, prog="tag2mask demo", args=words))

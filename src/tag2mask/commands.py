@@ -6,7 +6,6 @@ import importlib.util
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +20,17 @@ from tag2mask.data.check import check, render
 from tag2mask.data.compose import ComposeOptions, compose
 from tag2mask.errors import InputError
 from tag2mask.evaluate import components, tally
-from tag2mask.experiment import Experiment
-from tag2mask.localize import LocalizeOptions
+from tag2mask.experiment import Experiment, from_json
 from tag2mask.nn.slic import is_compiled
 from tag2mask.nn.weights import EMBEDDED
-from tag2mask.pipeline import fit
+from tag2mask.pipeline import Until, fit
 from tag2mask.refine import native
-from tag2mask.report import compare_table, scores_table
+from tag2mask.report import compare_table, scores_table, trials_table
 from tag2mask.runs import existing_run
-from tag2mask.segment import SegmentOptions
+from tag2mask.search import parse_vary
 from tag2mask.stages import segmenting_stage
 from tag2mask.storage import read_json, write_json
-from tag2mask.train import TrainOptions
-
-
-@dataclass(frozen=True)
-class DemoOptions:
-    """The main job on a composed set of about 800 pictures."""
-
-    out: Path = Path("runs/demo")
-    """Folder for the composed pictures and the run."""
-    quick: bool = False
-    """Fewer pictures and steps: a look in under three minutes instead of twelve."""
-    seed: int = 0
-    """Decides the pictures and every random choice of the training."""
+from tag2mask.tuning import tune
 
 
 def version() -> str:
@@ -85,10 +71,35 @@ def _accelerator() -> str:
     return "Apple GPU (mps)" if torch.backends.mps.is_available() else "none: all runs on the CPU"
 
 
-def fit_and_tell(experiment: Experiment, out: Path) -> None:
+def stored_experiment(path: Path) -> Experiment:
+    """The options that a run or a search has written down."""
+    return from_json(read_json(path / "experiment.json" if path.is_dir() else path))
+
+
+def tune_and_tell(
+    experiment: Experiment,
+    vary: Sequence[str],
+    out: Path,
+    by: str,
+    trials: int | None,
+    jobs: int | None,
+) -> None:
+    """Search, then print the trials, best first, and what to do with the best."""
+    choices = dict(parse_vary(text) for text in vary)
+    if len(choices) < len(vary):
+        raise InputError("An option was varied twice; give it one --vary with all its values.")
+    tune(experiment, choices, out, by=by, trials=trials, jobs=jobs)
+    console = Console()
+    console.print(trials_table(read_json(out / "tune.json")))
+    best = out / "experiment.json"
+    told = f"The best: tag2mask fit --experiment {best} --out RUN"
+    console.print(told, soft_wrap=True, highlight=False)
+
+
+def fit_and_tell(experiment: Experiment, out: Path, until: Until = "report") -> None:
     """Run the whole way, then say what came out and where it is."""
     started = time.monotonic()
-    fit(experiment, out)
+    fit(experiment, out, until)
     times = read_json(out / "times.json") if (out / "times.json").is_file() else []
     write_json(out / "times.json", [*times, round(time.monotonic() - started, 1)])
     console = Console()
@@ -103,7 +114,8 @@ def fit_and_tell(experiment: Experiment, out: Path) -> None:
         (f"{segmenting_stage(experiment)}/weights.safetensors", "the network"),
         ("report/index.html", "the page to look at"),
     ):
-        console.print(f"  {out / name}  {what}", soft_wrap=True, highlight=False)
+        if (out / name).exists():
+            console.print(f"  {out / name}  {what}", soft_wrap=True, highlight=False)
 
 
 def score(folder: Path) -> None:
@@ -146,38 +158,4 @@ def compose_data(options: ComposeOptions, out: Path) -> None:
         f"classes in {out}; licences in {out / 'LICENSES.md'}",
         highlight=False,
         soft_wrap=True,
-    )
-
-
-def demo(options: DemoOptions) -> None:
-    """Compose pictures, learn from their tags, and score against their exact masks."""
-    pictures = options.out / "pictures"
-    count, held_out = (160, 60) if options.quick else (600, 200)
-    made = ComposeOptions(images=count, test_images=held_out, seed=options.seed)
-    if options.quick:
-        made = replace(made, classes=4)
-    compose_data(made, pictures)
-    experiment = demo_experiment(pictures, options.quick, options.seed)
-    fit_and_tell(experiment, options.out / "run")
-
-
-def demo_experiment(pictures: Path, quick: bool, seed: int) -> Experiment:
-    """The demo's options: sizes that two CPU cores can carry."""
-    data = DataOptions(
-        photos=pictures / "images",
-        tags=pictures / "labels.csv",
-        classes=pictures / "classes.txt",
-        split="train",
-        test_split="test",
-        truth=pictures / "masks",
-    )
-    return Experiment(
-        data,
-        size=128 if quick else 160,
-        train=TrainOptions(steps=60 if quick else 200),
-        localize=LocalizeOptions(scales=(1.0, 1.5)),
-        segment=SegmentOptions(scales=(1.0,)),
-        network=TrainOptions(steps=60 if quick else 180, batch=12, zoom=(0.75, 1.5)),
-        seed=seed,
-        name="demo, quick" if quick else "demo",
     )

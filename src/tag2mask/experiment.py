@@ -74,6 +74,8 @@ class Experiment:
     """32-true, bf16-mixed or 16-mixed (Lightning Fabric)."""
     name: str = ""
     """What reports call the run; its folder's name if empty."""
+    tuned: str = ""
+    """What these options were chosen by, if by a search; `tag2mask tune` writes it."""
 
     def __post_init__(self) -> None:
         check(self)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal, get_args
 
 from tag2mask import mapping, seeding, stages, verdict
 from tag2mask.data import open_data
+from tag2mask.errors import InputError
 from tag2mask.experiment import (
     Experiment,
     method_name,
@@ -25,15 +26,24 @@ from tag2mask.stages import Context, supervision
 from tag2mask.storage import write_json
 from tag2mask.types import Cue
 
+Until = Literal["masks", "scores", "report"]
+UNTIL: Final = get_args(Until)
 
-def fit(experiment: Experiment, out: Path) -> Run:
+
+def fit(experiment: Experiment, out: Path, until: Until = "report") -> Run:
     """Photographs and tags in; pseudo masks, a network, scores and a page out.
 
     Interrupted at any moment, the same call goes on where it stood and ends in the same bytes.
 
+    Args:
+        until: where to stop: "masks" trains no network and scores what there is by then, "scores"
+            leaves out the page. The same call without it goes on from there.
+
     Raises:
         InputError: the data, the options or the folder cannot be used; nothing is lost.
     """
+    if until not in UNTIL:
+        raise InputError(f"A run cannot end at {until!r}; expected {', '.join(UNTIL)}.")
     e = experiment
     data = open_data(e.data)
     run = open_run(out, identity(e, data.train.classes))
@@ -58,11 +68,13 @@ def fit(experiment: Experiment, out: Path) -> Run:
     else:
         masks = _do(c, "masks", mapping.take_truth, up=usable, truth=truth)
     write_json(out / "supervision.json", list(supervision(c)))
-    labels = _segment(c, masks, trained, taught)
+    labels = None if until == "masks" else _segment(c, masks, trained, taught)
     boxes = data.boxes.fingerprint() if data.boxes else ""
-    below = {"up": labels.stamp, "masks": masks.stamp, "truth": truth, "boxes": boxes}
-    scored = _do(c, "scores", verdict.score_all, **below)
-    _do(c, "report", verdict.tell, up=scored.stamp, title=e.name or out.name)
+    below = {"masks": masks.stamp, "truth": truth, "boxes": boxes}
+    work = partial(verdict.score_all, predicted=labels is not None)
+    scored = _do(c, "scores", work, up=labels.stamp if labels else "", **below)
+    if until == "report":
+        _do(c, "report", verdict.tell, up=scored.stamp, title=e.name or out.name)
     return run
 
 

@@ -108,6 +108,8 @@ def supervision(context: Context) -> tuple[str, ...]:
         )
     else:
         touched.append("background level chosen blind, from the maps alone")
+    if e.tuned:
+        touched.append(f"options chosen by {e.tuned}")
     if data.truth is not None:
         touched.append("true masks: for scoring and for numbers called oracle only")
     if data.boxes is not None:

@@ -54,8 +54,13 @@ def one_thread() -> Iterator[None]:
 
 
 @one_thread()
-def score_all(context: Context, stage: Stage) -> None:
-    """Score maps, pseudo masks and network on every split that has truth; `scores.json`."""
+def score_all(context: Context, stage: Stage, predicted: bool = True) -> None:
+    """Score maps, pseudo masks and network on every split that has truth; `scores.json`.
+
+    Args:
+        predicted: whether there is a network (or a method) that has predicted; else only what
+            stands before it is scored.
+    """
     folder, names = context.run.folder, ("background", *context.data.train.classes)
     result: dict[str, Any] = {
         "classes": list(context.data.train.classes),
@@ -64,10 +69,10 @@ def score_all(context: Context, stage: Stage) -> None:
         "boxes": {},
     }
     parts = [("train", context.data.train)]
-    if context.data.test is not None:
+    if context.data.test is not None and predicted:
         parts.append(("test", context.data.test))
     for split, collection in parts:
-        boxes = _score_boxes(context, collection, split)
+        boxes = _score_boxes(context, collection, split, predicted)
         if boxes is not None:
             result["boxes"][split] = boxes
         truth = context.data.truth
@@ -83,7 +88,8 @@ def score_all(context: Context, stage: Stage) -> None:
             refined = _score_maps(context, photos, "refined", read_refined, names, level)
             for key in ("level", "level_source", "oracle", "curve"):
                 entry["masks"][key] = refined[key]
-        entry["network"] = _score_labels(context, photos, "predictions", names)
+        if predicted:
+            entry["network"] = _score_labels(context, photos, "predictions", names)
     write_json(folder / "scores.json", result)
     write_json(stage.folder / "scored.json", sorted(result["splits"]))
 
@@ -141,7 +147,9 @@ def _score_maps(
     }
 
 
-def _score_boxes(context: Context, collection: Collection, split: str) -> dict[str, Any] | None:
+def _score_boxes(
+    context: Context, collection: Collection, split: str, predicted: bool
+) -> dict[str, Any] | None:
     """Boxes of maps and of the network's labels; None where no photograph has true ones."""
     folder, truth, drawn = context.run.folder, context.data.truth, context.data.boxes
     listed = usable(context, collection)
@@ -163,11 +171,14 @@ def _score_boxes(context: Context, collection: Collection, split: str) -> dict[s
             cams = read(folder / name, photo.id)
             swept[name] += box_counts(cams, true)
             decided[name] += box_counts(cams, true, decided[name].marks, stretch=False)
-        network += label_counts(read_labels(folder / "predictions" / f"{photo.id}.png"), true)
+        if predicted:
+            labels = read_labels(folder / "predictions" / f"{photo.id}.png")
+            network += label_counts(labels, true)
     entry: dict[str, Any] = {name: _boxes_entry(decided[name], level) for name in sources}
     for name, counts in swept.items():
         entry[name]["oracle"] = _boxes_oracle(counts)
-    entry["network"] = _boxes_entry(network, {})
+    if predicted:
+        entry["network"] = _boxes_entry(network, {})
     return {"images": len(photos), "drawn": len(with_boxes), **entry}
 
 

@@ -2,7 +2,9 @@
 
 from tag2mask.report.overlay import encode, heat, overlay, thumbnail, thumbnail_labels
 from tag2mask.report.page import GalleryItem, PageContent, write_page
+from tag2mask.report.sheet import sheet, write_jpeg
 from tag2mask.report.tables import compare_table, scores_table
+from tag2mask.report.trials import trials_markdown, trials_table
 
 __all__ = [
     "GalleryItem",
@@ -12,7 +14,11 @@ __all__ = [
     "heat",
     "overlay",
     "scores_table",
+    "sheet",
     "thumbnail",
     "thumbnail_labels",
+    "trials_markdown",
+    "trials_table",
+    "write_jpeg",
     "write_page",
 ]
