@@ -217,7 +217,7 @@ def test_every_criterion_has_a_number(drawn, tmp_path, here):
 
 def test_a_process_of_its_own_makes_the_same_bytes(drawn, tmp_path):
     e = experiment(drawn)
-    (trial,) = tuning.tune(e, {"refine": ["none"]}, tmp_path / "s", by="steadiness", jobs=1)
+    (trial,) = tuning.tune(e, {"refine": ["none"]}, tmp_path / "s", by="oracle-masks", jobs=1)
     alone = replace(e, refine="none")
     run = pipeline.fit(alone, tmp_path / "alone", "masks")
     made = {n: b for n, b in files(trial.folder).items() if not n.startswith("by-")}

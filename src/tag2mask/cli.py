@@ -77,7 +77,7 @@ TUNE_USAGE: Final = """tag2mask tune PHOTOS --tags tags.csv --out DIR --vary NAM
                                     combinations. `;` parts values that have a comma themselves.
   --vary method.rate=1e-4..1e-2:log a range, even in its logarithm; needs --trials
   --trials 20                       that many combinations, drawn by --seed
-  --by agreement                    what ranks, without truth: agreement, steadiness, tags;
+  --by tags                         what ranks, without truth: tags, agreement;
                                     with it (it says so): oracle-masks, oracle-network
   --jobs 2                          processes; one a device, or one on a CPU, if not given
 
@@ -155,7 +155,7 @@ def _tune(words: list[str]) -> None:
         print(TUNE_USAGE, end="")
         return
     rest, given = words, {}
-    for name, default in (("--out", ""), ("--by", "agreement"), ("--trials", ""), ("--jobs", "")):
+    for name, default in (("--out", ""), ("--by", "tags"), ("--trials", ""), ("--jobs", "")):
         rest, given[name] = _take(rest, name, default)
     vary = []
     while any(word == "--vary" or word.startswith("--vary=") for word in rest):

@@ -14,8 +14,6 @@ from typing import Final
 from tag2mask.data import open_data
 from tag2mask.evaluate import confusion, scores
 from tag2mask.experiment import Experiment
-from tag2mask.mapping import read_single
-from tag2mask.masks import threshold
 from tag2mask.pipeline import Until
 from tag2mask.runs import Run
 from tag2mask.storage import read_json, read_labels
@@ -44,8 +42,8 @@ class Criterion:
 def agreement(run: Run, experiment: Experiment) -> float | None:
     """How alike, as mIoU, pseudo masks are to what the network makes of the same photographs.
 
-    The network sees no tags, and learns only of the masks what repeats; masks that differ from
-    photograph to photograph for no visible reason are not learned, and agree less.
+    The network sees no tags, and learns of the masks only what repeats. Masks that are too large
+    everywhere repeat as well.
     """
     folder, classes = run.folder, len(read_json(run.folder / "classes.json"))
     total = Confusion.zeros(classes + 1)
@@ -55,27 +53,13 @@ def agreement(run: Run, experiment: Experiment) -> float | None:
     return scores(total).miou
 
 
-def steadiness(run: Run, experiment: Experiment) -> float | None:
-    """How alike, as mIoU, pseudo masks are to those of the first scale's maps, not refined.
-
-    Both are cut at the run's level. Needs no network.
-    """
-    folder, classes = run.folder, len(read_json(run.folder / "classes.json"))
-    level = read_json(folder / "masks" / "level.json")["level"]
-    total = Confusion.zeros(classes + 1)
-    for path in sorted((folder / "masks").rglob("*.png")):
-        photo = path.relative_to(folder / "masks").with_suffix("").as_posix()
-        coarse = threshold(read_single(folder / "maps", photo), level)
-        total += confusion(read_labels(path), coarse.labels, classes)
-    return scores(total).miou
-
-
 def tag_agreement(run: Run, experiment: Experiment) -> float | None:
     """F1 of the classes that the network marks against the tags; held-out photographs if any.
 
         2 TP / (2 TP + FP + FN) over pairs of photograph and class
 
-    A class counts as marked from a hundredth of the photograph on.
+    A class counts as marked from a hundredth of the photograph on. Says whether the network finds
+    things, not how well it outlines them.
     """
     data = open_data(experiment.data)
     skipped = {entry["id"] for entry in read_json(run.folder / "data" / "check.json")["skipped"]}
@@ -110,9 +94,6 @@ def oracle_network(run: Run, experiment: Experiment) -> float | None:
 
 CRITERIA: Final[Mapping[str, Criterion]] = {
     "agreement": Criterion("pseudo masks against the network", False, "scores", agreement),
-    "steadiness": Criterion(
-        "pseudo masks against raw maps of one scale", False, "masks", steadiness
-    ),
     "tags": Criterion("classes the network marks against tags", False, "scores", tag_agreement),
     "oracle-masks": Criterion("pseudo masks against TRUE MASKS", True, "masks", oracle_masks),
     "oracle-network": Criterion("network against TRUE MASKS", True, "scores", oracle_network),

@@ -66,7 +66,7 @@ def tune(
     vary: Mapping[str, Choices],
     out: str | Path,
     *,
-    by: str = "agreement",
+    by: str = "tags",
     trials: int | None = None,
     jobs: int | None = None,
 ) -> tuple[Trial, ...]:
