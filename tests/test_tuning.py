@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -222,6 +223,18 @@ def test_a_process_of_its_own_makes_the_same_bytes(drawn, tmp_path):
     run = pipeline.fit(alone, tmp_path / "alone", "masks")
     made = {n: b for n, b in files(trial.folder).items() if not n.startswith("by-")}
     assert made == files(run.folder)
+
+
+def test_a_process_that_was_ended_is_told(drawn, tmp_path, here, monkeypatch):
+    class Broken(_Here):
+        def submit(self, work, *given):
+            future: Future = Future()
+            future.set_exception(BrokenProcessPool())
+            return future
+
+    monkeypatch.setattr(tuning, "_workers", lambda places: contextlib.nullcontext(Broken()))
+    with pytest.raises(InputError, match="fewer --jobs"):
+        tuning.tune(experiment(drawn), VARY, tmp_path, by="oracle-masks")
 
 
 def test_one_process_a_device(monkeypatch, drawn):

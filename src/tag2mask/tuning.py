@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -166,7 +167,17 @@ def _in_turn(pool: Executor, rounds: Iterable[Sequence[_Task]]) -> Iterator[tupl
     for tasks in rounds:
         futures: dict[Future[str], _Task] = {pool.submit(_run, task): task for task in tasks}
         for future in as_completed(futures):
-            yield futures[future], future.result()
+            yield futures[future], _result(future)
+
+
+def _result(future: Future[str]) -> str:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise InputError(
+            "A trial's process was ended from outside (memory?); give fewer --jobs and run the "
+            "same command again. What was finished is kept."
+        ) from None
 
 
 def _training(experiment: Experiment) -> str:
