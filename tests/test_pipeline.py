@@ -92,6 +92,26 @@ def test_the_same_command_does_nothing_again(finished, drawn, monkeypatch):
     assert contents(finished) == before
 
 
+def test_a_run_can_stop_early_and_go_on(finished, drawn, tmp_path):
+    run = tmp_path / "mine"
+    shutil.copytree(finished, run)
+    for name in ("network", "predictions", "report"):
+        shutil.rmtree(run / name)
+    words = fit_words(drawn, run, "--truth", str(drawn / "truth"))
+    main([*words, "--until", "masks"])
+    assert not (run / "network").exists()
+    early, whole = (json.loads((r / "scores.json").read_text()) for r in (run, finished))
+    assert list(early["splits"]) == ["train"]
+    assert "network" not in early["splits"]["train"]
+    assert early["splits"]["train"]["masks"] == whole["splits"]["train"]["masks"]
+    main([*words, "--until", "scores"])
+    assert not (run / "report").exists()
+    main(words)
+    assert contents(run) == contents(finished)
+    with pytest.raises(SystemExit):
+        main([*words, "--until", "tomorrow"])
+
+
 @pytest.fixture
 def ran(monkeypatch):
     """The stages that really work from now on, in order."""

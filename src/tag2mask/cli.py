@@ -26,7 +26,7 @@ from tag2mask.experiment import Experiment, method_name
 from tag2mask.masks import MaskOptions
 from tag2mask.methods import METHODS
 from tag2mask.nn.backbones import BackboneOptions
-from tag2mask.pipeline import Until
+from tag2mask.pipeline import UNTIL, Until
 from tag2mask.predicting import PredictOptions, predict
 from tag2mask.takeaway import ExportOptions, export
 from tag2mask.train import TrainOptions
@@ -144,6 +144,8 @@ def _fit(words: list[str]) -> None:
         return
     words, out = _take(words, "--out", "")
     words, until = _take(words, "--until", "report")
+    if until not in UNTIL:
+        raise InputError(f"--until {until} came; expected one of {', '.join(UNTIL)}.")
     experiment = _experiment(words, "fit PHOTOS")
     if not out:
         raise InputError("Where the run goes is missing; give a folder with --out runs/mine.")
