@@ -45,6 +45,7 @@ COMMON: Final = (
     ("--split", DataOptions, "split"),
     ("--test-split", DataOptions, "test_split"),
     ("--skip-bad", DataOptions, "skip_bad"),
+    ("--saliency", DataOptions, "saliency"),
     ("--size", Experiment, "size"),
     ("--train.steps", TrainOptions, "steps"),
     ("--train.epochs", TrainOptions, "epochs"),

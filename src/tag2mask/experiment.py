@@ -16,7 +16,8 @@ from tag2mask.methods import METHODS
 from tag2mask.methods.amn import AMNOptions
 from tag2mask.methods.cam import CAMOptions
 from tag2mask.methods.drs import DRSOptions
-from tag2mask.methods.fbr import FBROptions
+from tag2mask.methods.eps import EPSOptions
+from tag2mask.methods.fbr import SALIENT, FBROptions
 from tag2mask.methods.ppc import PPCOptions
 from tag2mask.methods.rtc import RTCOptions
 from tag2mask.methods.seam import SEAMOptions
@@ -32,6 +33,7 @@ MethodOptions = (
     AMNOptions
     | CAMOptions
     | DRSOptions
+    | EPSOptions
     | FBROptions
     | PPCOptions
     | RTCOptions
@@ -78,6 +80,8 @@ class Experiment:
     """What these options were chosen by, if by a search; `tag2mask tune` writes it."""
 
     def __post_init__(self) -> None:
+        if self.data.saliency is not None:
+            object.__setattr__(self, "method", with_saliency(self.method))
         check(self)
 
     @property
@@ -99,6 +103,12 @@ def check(experiment: Experiment) -> None:
         raise InputError(
             f"--second-network came, but the network is the first one of {method_name(e.method)}, "
             "and always trained; leave the option out."
+        )
+    if e.teacher == "maps" and uses_saliency(e) and e.data.saliency is None:
+        host = f" on the host {e.method.host}" if isinstance(e.method, FBROptions) else ""
+        raise InputError(
+            f"The method {method_name(e.method)}{host} learns from saliency, and none was given; "
+            "expected --saliency with a folder of grey PNG files, or with a model (.onnx, .pt)."
         )
     if e.devices < 1:
         raise InputError(f"--devices {e.devices} came; expected 1 or more.")
@@ -168,6 +178,29 @@ def needed_cues(options: MethodOptions) -> frozenset[Cue]:
     return needs
 
 
+def uses_saliency(experiment: Experiment) -> bool:
+    """Whether the method learns from saliency too (I+S, and not I)."""
+    return Cue.SALIENCY in needed_cues(experiment.method)
+
+
+def with_saliency(options: MethodOptions) -> MethodOptions:
+    """The method as it learns from tags and saliency; FBR takes its host in front of EPS then.
+
+    Raises:
+        InputError: it does not.
+    """
+    if Cue.SALIENCY in needed_cues(options):
+        return options
+    host = SALIENT.get(options.host) if isinstance(options, FBROptions) else None
+    if host is None or not isinstance(options, FBROptions):
+        on = f" on the host {options.host}" if isinstance(options, FBROptions) else ""
+        raise InputError(
+            f"--saliency came, but the method {method_name(options)}{on} makes no use of it; take "
+            "--method eps, or --method fbr on the host eps or ppc-eps, or leave --saliency out."
+        )
+    return dataclasses.replace(options, host=host)
+
+
 def to_json(value: Any) -> Any:
     """Options as JSON: dataclasses as objects, paths as text, tuples as lists."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -211,7 +244,7 @@ def from_json(stored: dict[str, Any]) -> Experiment:
 
 
 PATHS: Final[dict[type, tuple[str, ...]]] = {
-    DataOptions: ("photos", "tags", "classes", "truth"),
+    DataOptions: ("photos", "tags", "classes", "truth", "saliency"),
     VoteOptions: ("regions",),
     SSCOptions: ("vgg",),
 }

@@ -21,6 +21,7 @@ from tag2mask.method import AfterClassifier
 from tag2mask.methods import METHODS
 from tag2mask.methods.cam import CAMOptions
 from tag2mask.runs import Run, Stage, open_run, stamp_of
+from tag2mask.sources import saliency_stamp
 from tag2mask.stages import Context, supervision
 from tag2mask.storage import write_json
 from tag2mask.types import Cue
@@ -49,15 +50,17 @@ def fit(experiment: Experiment, out: Path, until: Until = "report") -> Run:
     write_json(out / "classes.json", list(data.train.classes))
 
     truth = data.truth.fingerprint() if data.truth else ""
-    lenient = e.data.skip_bad
-    _do(c, "data", stages.check_photographs, data=data.fingerprint, truth=truth, lenient=lenient)
+    checked = {"data": data.fingerprint, "truth": truth, "lenient": e.data.skip_bad}
+    salient = saliency_stamp(e)
+    _do(c, "data", stages.check_photographs, **checked, **salient)
     usable = stamp_of(data=data.fingerprint, skipped=stages.skipped(c))
     taught = stamp_inputs(e, "size", "backbone", "seed", "devices", "precision")
     trained = None
     if e.teacher == "maps":
         learned = stamp_inputs(e, "method", "train")
         before = _before(c, usable, taught)
-        trained = _do(c, "classifier", stages.train_method, up=before, **taught, **learned)
+        inputs = {**taught, **learned, **salient}
+        trained = _do(c, "classifier", stages.train_method, up=before, **inputs)
         maps = _do(c, "maps", mapping.find_maps, up=trained.stamp, **stamp_inputs(e, "localize"))
         refined = _refine(c, maps)
         decide = stamp_inputs(e, "masks", "refine")

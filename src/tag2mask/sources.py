@@ -9,18 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
+from torch.nn import functional
 from torchvision.transforms.v2 import functional as pictures
 
-from tag2mask.data import Photo, image_size, read_tagged
-from tag2mask.experiment import Experiment, needed_cues
+from tag2mask.data import (
+    DataOptions,
+    Photo,
+    SaliencyFolder,
+    image_size,
+    open_saliency,
+    read_tagged,
+)
+from tag2mask.experiment import Experiment, needed_cues, uses_saliency
+from tag2mask.nn.saliency import SaliencyModel
 from tag2mask.nn.superpixels import SuperpixelOptions, superpixels
 from tag2mask.progress import track
 from tag2mask.storage import read_labels, read_tensors, write_tensors
 from tag2mask.types import Cue, PseudoMask, Size, TaggedImage
 
 CACHE_BYTES = 1 << 30  # decoded photographs kept in memory while training
+WHITE = 255  # of saliency as it is kept
 
 
 @dataclass(slots=True)
@@ -76,7 +86,7 @@ class Superpixels:
 
     def __getitem__(self, number: int) -> Int64[Tensor, "h w"]:
         image = self.photographs[number].image
-        path = self.folder / f"{self._content(image)}.safetensors"
+        path = self.folder / f"{content(image, self.options)}.safetensors"
         if not path.is_file():
             regions = superpixels(image, self.options)
             write_tensors(path, {"regions": regions.to(torch.int16)})
@@ -87,10 +97,46 @@ class Superpixels:
         for number in track(range(len(self)), "superpixels", len(self)):
             self[number]
 
-    def _content(self, image: UInt8[Tensor, "3 H W"]) -> str:
-        known = hashlib.sha256(repr((self.options, tuple(image.shape))).encode())
-        known.update(image.contiguous().numpy().tobytes())
-        return known.hexdigest()[:32]
+
+@dataclass(slots=True)
+class GivenSaliency:
+    """The saliency of photographs by number, from the user's folder, as small as they are."""
+
+    photographs: Photographs
+    folder: SaliencyFolder
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    def __getitem__(self, number: int) -> Float[Tensor, "h w"]:
+        photo, size = self.photographs.photos[number], self.photographs[number].image.shape[1:]
+        values = self.folder.read(photo.id, image_size(photo.path))
+        return functional.interpolate(values[None, None], size, mode="area")[0, 0]
+
+
+@dataclass(slots=True)
+class ModelSaliency:
+    """The saliency of photographs by number, by a model, kept in a folder under their content."""
+
+    photographs: Photographs
+    model: SaliencyModel
+    folder: Path
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    def __getitem__(self, number: int) -> Float[Tensor, "h w"]:
+        image = self.photographs[number].image
+        path = self.folder / f"{content(image, self.model.fingerprint)}.safetensors"
+        if not path.is_file():
+            values = (self.model(image) * WHITE).round()
+            write_tensors(path, {"saliency": values.to(torch.uint8)})
+        return read_tensors(path)["saliency"].float() / WHITE
+
+    def fill(self) -> None:
+        """Make what is not there yet."""
+        for number in track(range(len(self)), "saliency", len(self)):
+            self[number]
 
 
 @dataclass(slots=True)
@@ -108,23 +154,63 @@ class Seeds:
         return read_labels(self.folder / f"{photo.id}.png").long()
 
 
+CueSource = Superpixels | GivenSaliency | ModelSaliency | Seeds
+
+
 def cue_sources(
     experiment: Experiment, photographs: Photographs, run: Path
-) -> dict[Cue, Superpixels | Seeds]:
-    """What the method asks for, by photograph; superpixels that are not there yet are made.
+) -> dict[Cue, CueSource]:
+    """What the method asks for, by photograph; what can be made and is not there yet is made.
 
     Args:
         run: folder of the run; the stage `seeds` is done.
     """
     options: Any = experiment.method
-    needs, found = needed_cues(options), dict[Cue, Superpixels | Seeds]()
+    needs, found = needed_cues(options), dict[Cue, CueSource]()
     if Cue.SUPERPIXELS in needs:
         regions = Superpixels(photographs, options.superpixels, run / "cues")
         regions.fill()
         found[Cue.SUPERPIXELS] = regions
+    if Cue.SALIENCY in needs:
+        found[Cue.SALIENCY] = _saliency(experiment.data, photographs, run / "cues")
     if Cue.SEEDS in needs:
         found[Cue.SEEDS] = Seeds(photographs, run / "seeds")
     return found
+
+
+def _saliency(
+    options: DataOptions, photographs: Photographs, cues: Path
+) -> GivenSaliency | ModelSaliency:
+    given = open_saliency(options.saliency)
+    if given is not None:
+        return GivenSaliency(photographs, given)
+    if options.saliency is None:
+        raise ValueError("Saliency is asked for and was not given.")
+    made = ModelSaliency(photographs, SaliencyModel(options.saliency, options.saliency_side), cues)
+    made.fill()
+    return made
+
+
+def saliency_stamp(experiment: Experiment) -> dict[str, str]:
+    """What decides the saliency, where the method learns from it; else nothing."""
+    path = experiment.data.saliency
+    if path is None or not uses_saliency(experiment):
+        return {}
+    given = open_saliency(path)
+    if given is not None:
+        return {"saliency": given.fingerprint()}
+    return {"saliency": SaliencyModel(path, experiment.data.saliency_side).fingerprint}
+
+
+def content(image: UInt8[Tensor, "3 H W"], maker: object) -> str:
+    """The name of what is made of a photograph.
+
+    Args:
+        maker: what decides how it is made.
+    """
+    known = hashlib.sha256(repr((maker, tuple(image.shape))).encode())
+    known.update(image.contiguous().numpy().tobytes())
+    return known.hexdigest()[:32]
 
 
 def shrink(image: UInt8[Tensor, "3 H W"], long_side: int) -> UInt8[Tensor, "3 h w"]:

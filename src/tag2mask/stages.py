@@ -16,9 +16,18 @@ from jaxtyping import UInt8
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from tag2mask.data import Collection, Data, Photo, image_size, read_image, verify
+from tag2mask.data import (
+    Collection,
+    Data,
+    Photo,
+    image_size,
+    open_saliency,
+    read_image,
+    saliency_source,
+    verify,
+)
 from tag2mask.data.assemble import check_classes
-from tag2mask.experiment import Experiment, method_name, trains_network
+from tag2mask.experiment import Experiment, method_name, trains_network, uses_saliency
 from tag2mask.method import AfterClassifier, Method, SingleStage
 from tag2mask.methods import METHODS
 from tag2mask.nn.backbones import Backbone
@@ -74,6 +83,9 @@ def check_photographs(context: Context, stage: Stage) -> None:
     check_classes(train)
     test = verify(data.test, options.skip_bad) if data.test else None
     skipped = [*train.skipped, *(test.skipped if test else ())]
+    given = open_saliency(options.saliency) if uses_saliency(context.experiment) else None
+    if given is not None:
+        skipped += given.missing(train.photos, options.skip_bad)
     report = {"skipped": [{"id": s.id, "reason": s.reason} for s in skipped]}
     if data.truth is not None:
         photos = [*train.photos, *(test.photos if test else ())]
@@ -110,11 +122,21 @@ def supervision(context: Context) -> tuple[str, ...]:
         touched.append("background level chosen blind, from the maps alone")
     if e.tuned:
         touched.append(f"options chosen by {e.tuned}")
+    if e.teacher == "maps" and uses_saliency(e):
+        touched.insert(1, f"saliency of {count} photographs, {saliency_source(e.data.saliency)}")
     if data.truth is not None:
         touched.append("true masks: for scoring and for numbers called oracle only")
     if data.boxes is not None:
         touched.append("true boxes: for scoring and for numbers called oracle only")
     return tuple(touched)
+
+
+def setting(context: Context) -> str:
+    """What taught the run, as the field parts its tables: tags (I), saliency too, or masks."""
+    e = context.experiment
+    if e.teacher == "truth":
+        return "masks"
+    return "I+S" if uses_saliency(e) else "I"
 
 
 # --- 2 classifier ---------------------------------------------------------------------------

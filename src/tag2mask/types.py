@@ -32,8 +32,9 @@ class Cue(StrEnum):
     """What a method may ask for beside photograph and tags.
 
     SUPERPIXELS: region numbers from 0, int64 B × H × W, −1 where there is no photograph; made from
-    the photographs alone. SALIENCY: float B × H × W in [0, 1]. SEEDS: labels, int64 B × H × W, 255
-    where unknown and where there is no photograph; made from tags, by a classifier trained first.
+    the photographs alone. SALIENCY: float B × H × W in [0, 1], 0 where there is no photograph;
+    given by the user, and supervision. SEEDS: labels, int64 B × H × W, 255 where unknown and where
+    there is no photograph; made from tags, by a classifier trained first.
     """
 
     SUPERPIXELS = "superpixels"

@@ -32,7 +32,7 @@ from tag2mask.mapping import read_maps, read_refined, read_single
 from tag2mask.progress import track
 from tag2mask.report import GalleryItem, PageContent, write_page
 from tag2mask.runs import Stage
-from tag2mask.stages import Context, supervision, usable
+from tag2mask.stages import Context, setting, supervision, usable
 from tag2mask.storage import read_json, read_labels, write_json
 from tag2mask.types import Boxes, CamSet, Confusion
 
@@ -65,6 +65,7 @@ def score_all(context: Context, stage: Stage, predicted: bool = True) -> None:
     result: dict[str, Any] = {
         "classes": list(context.data.train.classes),
         "supervision": list(supervision(context)),
+        "setting": setting(context),
         "splits": {},
         "boxes": {},
     }

@@ -202,7 +202,11 @@ def test_a_few_steps_on_one_batch_lower_the_objective(method: Method) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_a_resumed_training_ends_in_the_same_bytes(name: str, tmp_path: Path) -> None:
     regions = [torch.arange(12).view(3, 4) for _ in photographs()]
-    cues = {Cue.SUPERPIXELS: regions, Cue.SEEDS: [region % (CLASSES + 1) for region in regions]}
+    cues = {
+        Cue.SUPERPIXELS: regions,
+        Cue.SALIENCY: [region / 11 for region in regions],
+        Cue.SEEDS: [region % (CLASSES + 1) for region in regions],
+    }
     options = TrainOptions(steps=5, batch=2, checkpoint=0.0)
     whole = tag_batches(photographs(), options, 48, 1, cues=cues)
 

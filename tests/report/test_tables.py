@@ -1,5 +1,6 @@
 import copy
 import io
+import re
 from typing import Any
 
 import pytest
@@ -95,6 +96,25 @@ def test_comparing_puts_runs_in_rows_and_keeps_what_is_missing_apart() -> None:
     assert row(printed, "cam [x]") == ["cam", "[x]", "55.1", "66.7", "66.7", "tags"]
     assert row(printed, "upper") == ["upper", "–", "–", "71.2", "masks"]
     assert row(printed, "bare") == ["bare", "–", "–", "–"]
+
+
+def test_supervisions_stand_apart_and_each_has_its_best() -> None:
+    def run(setting: str, miou: float) -> dict[str, Any]:
+        network = {**NETWORK, "miou": miou}
+        return {"setting": setting, "splits": {"test": {"network": network}}, "supervision": []}
+
+    runs = {"b": run("I+S", 0.7), "a": run("I", 0.4), "d": run("masks", 0.9), "c": run("I", 0.5)}
+    del runs["c"]["setting"]  # a run of before
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="standard")
+    console.print(compare_table(runs))
+    printed = console.file
+    assert isinstance(printed, io.StringIO)
+    lines = printed.getvalue().splitlines()
+    plain = [re.sub("\x1b[^m]*m", "", line) for line in lines]
+    rows = {name: next(n for n, x in enumerate(plain) if x.split()[:1] == [name]) for name in runs}
+    assert sorted(rows, key=rows.__getitem__) == ["a", "c", "b", "d"]
+    bold = {name for name, n in rows.items() if "\x1b[1m" in lines[n]}
+    assert bold == {"b", "c", "d"}
 
 
 def test_boxes_have_a_table_of_their_own() -> None:

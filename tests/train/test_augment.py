@@ -116,6 +116,21 @@ def test_regions_move_with_the_picture() -> None:
         assert float(same.double().mean()) > 0.75  # all but the blurred edges
 
 
+def test_saliency_moves_with_the_picture_and_is_zero_around_it() -> None:
+    """A grey picture is its own saliency."""
+    rows, columns = torch.arange(80)[:, None] / 79, torch.arange(120)[None] / 119
+    given = (rows * columns + rows) / 2
+    image = (255 * given).round().to(torch.uint8).repeat(3, 1, 1)
+    for seed in range(20):
+        view = draw_view((80, 120), 64, (0.6, 1.6), np.random.default_rng(seed))
+        inside = view.labels(torch.zeros(80, 120, dtype=torch.uint8), UNKNOWN) != UNKNOWN
+        for values in (given, given[::2, ::2]):
+            found = view.saliency(values)
+            assert bool((found[~inside] == 0).all())
+            gap = (found - view.photograph(image)[0] / 255).abs()[inside]
+            assert float(gap.max()) < (0.01 if values is given else 0.05)
+
+
 def test_regions_of_a_smaller_grid_cover_the_same_photograph() -> None:
     blocks = torch.arange(24).view(4, 6)
     whole = blocks.repeat_interleave(20, 0).repeat_interleave(20, 1)

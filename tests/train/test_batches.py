@@ -134,6 +134,18 @@ def test_the_error_of_a_step_is_raised_at_that_step() -> None:
     assert threading.active_count() == before
 
 
+def test_saliency_is_not_rounded_to_labels() -> None:
+    item = TaggedImage("a", torch.zeros(3, 20, 30, dtype=torch.uint8), torch.tensor([True]))
+    options = TrainOptions(steps=2, batch=2, zoom=(0.8, 1.5))
+    cues = {Cue.SALIENCY: [torch.full((20, 30), 0.25)]}
+    for batch in tag_batches([item], options, 32, 3, cues=cues)(0, 2):
+        found = batch.cues[Cue.SALIENCY]
+        assert (found.dtype, tuple(found.shape)) == (torch.float32, (2, 32, 32))
+        black = (batch.images == 0).all(dim=1)
+        assert torch.equal(found.where(~black, 0.0), torch.zeros_like(found))
+        torch.testing.assert_close(found[black], torch.full_like(found[black], 0.25))
+
+
 @pytest.mark.parametrize(("cue", "outside"), [(Cue.SUPERPIXELS, NO_REGION), (Cue.SEEDS, UNKNOWN)])
 def test_cues_travel_with_their_photographs(cue: Cue, outside: int) -> None:
     """Photographs whose colour is their region's number, and a batch made of views of both."""

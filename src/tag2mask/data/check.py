@@ -16,6 +16,7 @@ from tag2mask.data.collection import Collection, Truth
 from tag2mask.data.open import open_data
 from tag2mask.data.options import DataOptions
 from tag2mask.data.read import image_size, verify
+from tag2mask.data.saliency import SaliencyFolder, open_saliency
 from tag2mask.errors import InputError
 from tag2mask.progress import track
 from tag2mask.types import Size
@@ -34,6 +35,7 @@ class SplitReport:
         together: photographs that have both labels of a pair; the smaller label first.
         sizes: of the photographs with the fewest and with the most pixels; None without any.
         with_truth: photographs whose true mask is there and fits.
+        with_saliency: photographs whose saliency map is there and fits; None if none are given.
     """
 
     name: str
@@ -43,6 +45,7 @@ class SplitReport:
     together: Mapping[tuple[int, int], int]
     sizes: tuple[Size, Size] | None
     with_truth: int
+    with_saliency: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ def check(options: DataOptions) -> CheckReport:
             photograph can be read.
     """
     data = open_data(replace(options, skip_bad=True))
+    salient = open_saliency(options.saliency)
     splits: list[SplitReport] = []
     problems: list[str] = []
     for name, listed in (("train", data.train), ("test", data.test)):
@@ -76,7 +80,12 @@ def check(options: DataOptions) -> CheckReport:
         sizes = {photo.id: image_size(photo.path) for photo in readable.photos}
         fitting, wrong = _check_truth(data.truth, sizes)
         problems += [*(f"{one.id}: {one.reason}" for one in readable.skipped), *wrong]
-        splits.append(_split(name, readable, list(sizes.values()), fitting))
+        split = _split(name, readable, list(sizes.values()), fitting)
+        if salient is not None and name == "train":  # nothing else learns from it
+            wrong = _check_saliency(salient, sizes)
+            problems += wrong
+            split = replace(split, with_saliency=len(sizes) - len(wrong))
+        splits.append(split)
     return CheckReport(data.format, data.train.classes, tuple(splits), tuple(problems))
 
 
@@ -91,6 +100,17 @@ def _check_truth(truth: Truth | None, sizes: Mapping[str, Size]) -> tuple[int, l
             except InputError as error:
                 wrong.append(str(error))
     return len(known) - len(wrong), wrong
+
+
+def _check_saliency(salient: SaliencyFolder, sizes: Mapping[str, Size]) -> list[str]:
+    """What is wrong with the saliency maps."""
+    wrong = []
+    for name in track(sizes, "Checking saliency maps", len(sizes)):
+        try:
+            salient.read(name, sizes[name])
+        except InputError as error:
+            wrong.append(str(error))
+    return wrong
 
 
 def _split(name: str, readable: Collection, sizes: Sequence[Size], fitting: int) -> SplitReport:
@@ -133,6 +153,8 @@ def _facts(split: SplitReport) -> Table:
         small, large = (f"{wide} × {high}" for high, wide in split.sizes)
         table.add_row("smallest and largest", f"{small} and {large} pixels")
     table.add_row("with a true mask", f"{split.with_truth} of {split.images}")
+    if split.with_saliency is not None:
+        table.add_row("with saliency", f"{split.with_saliency} of {split.images}")
     return table
 
 

@@ -27,5 +27,10 @@ class DataOptions:
     """Photographs held out for scoring: a text file of ids, or the name of a split."""
     truth: Path | None = None
     """Folder of true masks; for scoring only."""
+    saliency: Path | None = None
+    """What stands out in each photograph: a folder of grey PNG files named like the photographs, or
+    a model (.onnx, or TorchScript .pt) that makes them. More supervision than tags (I+S)."""
+    saliency_side: int = 320
+    """Pixels of the square that a saliency model takes, where it does not fix that (U²-Net)."""
     skip_bad: bool = False
     """Leave out broken photographs and rows that do not fit, and count them, instead of ending."""

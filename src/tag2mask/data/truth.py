@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
 from pathlib import Path
 
 import torch
 
+from tag2mask.data.pngs import fingerprint, listed
 from tag2mask.errors import InputError
 from tag2mask.storage import read_labels
 from tag2mask.types import UNKNOWN, AnnotatedImage, Size
@@ -24,31 +23,15 @@ class MaskFolder:
     """
 
     def __init__(self, folder: Path, classes: int) -> None:
-        if not folder.is_dir():
-            state = "is not a folder" if folder.exists() else "is not there"
-            raise InputError(f"The folder of true masks {folder} {state}; check the path.")
         self.classes = classes
-        self._paths = {
-            unicodedata.normalize("NFC", path.relative_to(folder).as_posix()[: -len(".png")]): path
-            for path in folder.rglob("*")
-            if path.suffix.lower() == ".png"
-        }
-        if not self._paths:
-            raise InputError(
-                f"The folder of true masks {folder} holds no PNG; expected one mask per "
-                "photograph, named like it. Check the path."
-            )
+        self._paths = listed(folder, "true mask")
 
     def __contains__(self, photo: str) -> bool:
         return photo in self._paths
 
     def fingerprint(self) -> str:
         """A hash over names, sizes and times of the masks."""
-        listed = hashlib.sha256()
-        for photo, path in sorted(self._paths.items()):
-            stat = path.stat()
-            listed.update(f"{photo}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-        return listed.hexdigest()
+        return fingerprint(self._paths)
 
     def read(self, photo: str, size: Size) -> AnnotatedImage:
         """The true labels of one photograph.

@@ -8,6 +8,7 @@ from tag2mask.method import Method
 from tag2mask.methods.amn import AMN
 from tag2mask.methods.cam import CAM
 from tag2mask.methods.drs import DRS
+from tag2mask.methods.eps import EPS
 from tag2mask.methods.fbr import FBR
 from tag2mask.methods.ppc import PPC
 from tag2mask.methods.rtc import RTC
@@ -18,6 +19,7 @@ METHODS: Final[dict[str, type[Any]]] = {
     "amn": AMN,
     "cam": CAM,
     "drs": DRS,
+    "eps": EPS,
     "fbr": FBR,
     "ppc": PPC,
     "rtc": RTC,
@@ -25,4 +27,4 @@ METHODS: Final[dict[str, type[Any]]] = {
     "ssc": SSC,
 }
 
-__all__ = ["AMN", "CAM", "DRS", "FBR", "METHODS", "PPC", "RTC", "SEAM", "SSC", "Method"]
+__all__ = ["AMN", "CAM", "DRS", "EPS", "FBR", "METHODS", "PPC", "RTC", "SEAM", "SSC", "Method"]

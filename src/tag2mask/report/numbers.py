@@ -10,6 +10,7 @@ Scores = Mapping[str, Any]  # as scores.json holds them
 NO_TRUTH: Final = "No truth was given, so nothing is scored."
 ORACLE: Final = "oracle (uses truth)"
 ABSENT: Final = "–"
+SETTINGS: Final = ("I", "I+S", "masks")  # apart in every table: more supervision, better numbers
 
 
 def percent(value: float | None) -> str:
@@ -31,6 +32,15 @@ def level(score: Scores) -> str:
         return ABSENT
     source = score.get("level_source") or ""
     return f"{score['level']:.2f} {ORACLE if source == 'oracle' else source}".rstrip()
+
+
+def setting(scores: Scores) -> str:
+    """What taught a run: "I" (tags), "I+S" (tags and saliency) or "masks"; runs of before are "I".
+
+    >>> setting({"setting": "I+S"}), setting({})
+    ('I+S', 'I')
+    """
+    return str(scores.get("setting", SETTINGS[0]))
 
 
 def mean(values: Mapping[str, float | None]) -> float | None:

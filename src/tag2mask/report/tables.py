@@ -9,7 +9,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tag2mask.report.numbers import NO_TRUTH, ORACLE, Scores, level, mean, percent, stages
+from tag2mask.report.numbers import (
+    NO_TRUTH,
+    ORACLE,
+    SETTINGS,
+    Scores,
+    level,
+    mean,
+    percent,
+    setting,
+    stages,
+)
 
 COLUMNS = ("mIoU", "prec.", "recall", "over", "under", "bound.", "level")
 
@@ -30,7 +40,8 @@ def scores_table(scores: Scores) -> RenderableType:
 def compare_table(runs: Mapping[str, Scores]) -> RenderableType:
     """Several runs: a row per run, a column of mIoU per split and stage.
 
-    The best number of a column is bold. Runs that saw more than tags say so.
+    Runs that learnt from tags (I), from saliency too (I+S) and from masks stand apart, and the best
+    number of a column among each is bold.
 
     Args:
         runs: scores by the run's name.
@@ -44,15 +55,16 @@ def compare_table(runs: Mapping[str, Scores]) -> RenderableType:
         return Text(NO_TRUTH)
     table = _table("mIoU in percent", ["run"], [f"{split}\n{stage}" for split, stage in columns])
     table.add_column("supervision", overflow="fold")
-    best = {
-        column: max(row[column] for row in found.values() if column in row) for column in columns
-    }
-    for run, row in found.items():
-        cells = [
-            Text(percent(row.get(column)), "bold" if row.get(column) == best[column] else "")
-            for column in columns
-        ]
-        table.add_row(Text(run), *cells, Text(", ".join(runs[run].get("supervision", ()))))
+    for kind in SETTINGS:
+        alike = {run: row for run, row in found.items() if setting(runs[run]) == kind}
+        best = {c: max((row[c] for row in alike.values() if c in row), default=0) for c in columns}
+        for run, row in alike.items():
+            cells = [
+                Text(percent(row.get(column)), "bold" if row.get(column) == best[column] else "")
+                for column in columns
+            ]
+            table.add_row(Text(run), *cells, Text(", ".join(runs[run].get("supervision", ()))))
+        table.add_section()
     return table
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode, functional
 
@@ -54,6 +54,15 @@ class View:
         nearest = InterpolationMode.NEAREST_EXACT
         resized = self._flipped(functional.resize(labels[None], list(self.size), nearest)[0])
         return self._placed(resized, labels.new_full((self.crop, self.crop), outside))
+
+    def saliency(self, values: Float[Tensor, "H W"]) -> Float[Tensor, "S S"]:
+        """Saliency in this view, resampled as the photograph is; zero around it.
+
+        Args:
+            values: in [0, 1], of the photograph, in any size that covers it.
+        """
+        resized = functional.resize(values[None], list(self.size), antialias=True)[0].clamp(0, 1)
+        return self._placed(self._flipped(resized), values.new_zeros(self.crop, self.crop))
 
     def _flipped(self, resized: Tensor) -> Tensor:
         return resized.flip(-1) if self.flip else resized

@@ -12,10 +12,10 @@ from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from tag2mask.train.augment import augment, draw_view
+from tag2mask.train.augment import View, augment, draw_view
 from tag2mask.train.options import TrainOptions
 from tag2mask.types import NO_REGION, UNKNOWN, Cue, MaskBatch, PseudoMask, TagBatch, TaggedImage
 
@@ -61,12 +61,13 @@ def tag_batches(
     seed: int,
     rank: int = 0,
     world: int = 1,
-    cues: Mapping[Cue, Source[Int64[Tensor, "_ _"]]] | None = None,
+    cues: Mapping[Cue, Source[Tensor]] | None = None,
 ) -> Callable[[int, int], Iterator[TagBatch]]:
     """A function (first step, end) to an iterator over augmented batches.
 
     Args:
-        cues: superpixels or seeds of the same photographs, moved alike; padding is −1 or 255.
+        cues: superpixels or seeds (integers), or saliency (in [0, 1]), of the same photographs,
+            moved alike; padding is −1, 255, or 0.
     """
     cues = cues or {}
 
@@ -80,7 +81,7 @@ def tag_batches(
             view = draw_view(size, crop, options.zoom, draw)
             images.append(view.photograph(item.image))
             for cue, known in cues.items():
-                moved[cue].append(view.labels(known[number], OUTSIDE[cue]))
+                moved[cue].append(_moved(view, cue, known[number]))
             tags.append(item.tags)
             ids.append(item.id)
         stacked = {cue: torch.stack(views) for cue, views in moved.items()}
@@ -126,6 +127,10 @@ def prefetch(make: Callable[[int], Made], first: int, end: int) -> Iterator[Made
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _moved(view: View, cue: Cue, known: Tensor) -> Tensor:
+    return view.saliency(known) if cue is Cue.SALIENCY else view.labels(known, OUTSIDE[cue])
 
 
 def _share(

@@ -16,6 +16,7 @@ from tag2mask.experiment import needed_cues
 from tag2mask.methods import METHODS
 from tag2mask.methods.amn import AMNOptions
 from tag2mask.methods.fbr import FBR, FBROptions
+from tag2mask.methods.fbr.method import HOSTS
 from tag2mask.nn.backbones import Backbone, BackboneOptions
 from tag2mask.nn.host import View
 from tag2mask.nn.padding import PAD_COLOUR
@@ -37,7 +38,8 @@ def batch(tags: list[list[int]] | None = None, seed: int = 0) -> TagBatch:
     given = torch.tensor(tags or [[1, 0, 1], [0, 1, 0]], dtype=torch.bool)
     images = torch.rand(len(given), 3, 96, 128) * 255
     seeds = torch.arange(CLASSES + 1).repeat_interleave(32).expand(len(given), 96, 128)
-    return TagBatch(tuple("ab"[: len(given)]), images, given, {Cue.SEEDS: seeds})
+    cues = {Cue.SEEDS: seeds, Cue.SALIENCY: (seeds > 0).float()}
+    return TagBatch(tuple("ab"[: len(given)]), images, given, cues)
 
 
 def view(method: FBR, given: TagBatch, maps: Tensor | None = None) -> View:
@@ -156,7 +158,7 @@ def test_padding_is_no_kind_of_background() -> None:
     assert float(method.bank.vectors.max()) < 1e3
 
 
-@pytest.mark.parametrize("host", ["amn", "cam", "drs", "seam", "ppc"])
+@pytest.mark.parametrize("host", HOSTS)
 def test_its_terms_join_the_hosts(host: str) -> None:
     method, given = fbr(replace(OPTIONS, host=host)), batch()  # type: ignore[arg-type]
     own = set(method.host.look(given, 0.5)[0]) - {"intra view"}
@@ -170,6 +172,8 @@ def test_its_terms_join_the_hosts(host: str) -> None:
 def test_what_it_needs_is_what_the_host_needs() -> None:
     assert needed_cues(replace(OPTIONS, host="amn")) == {Cue.SEEDS}
     assert needed_cues(OPTIONS) == frozenset()
+    for host in ("eps", "ppc-eps"):
+        assert needed_cues(replace(OPTIONS, host=host)) == {Cue.SALIENCY}  # type: ignore[arg-type]
     assert replace(OPTIONS, host="amn").seeds == AMNOptions().seeds
 
 

@@ -49,6 +49,7 @@ from tag2mask.methods.fbr.contrast import contrast_loss, numbered, pixels_elsewh
 from tag2mask.methods.fbr.heads import WIDTH, Heads, segmentation_loss, similarity_loss
 from tag2mask.nn.amn import AMNHost
 from tag2mask.nn.backbones import Backbone
+from tag2mask.nn.eps import EPSHost, PPCOnEPSHost
 from tag2mask.nn.host import CAMHost, DRSHost, View, two_rates
 from tag2mask.nn.labels import cell_labels
 from tag2mask.nn.padding import photographed
@@ -65,18 +66,24 @@ HOSTS: Final[dict[str, type[CAMHost]]] = {
     "amn": AMNHost,
     "cam": CAMHost,
     "drs": DRSHost,
+    "eps": EPSHost,
     "ppc": PPCHost,
+    "ppc-eps": PPCOnEPSHost,
     "seam": SEAMHost,
 }
+
+Host = Literal["amn", "cam", "drs", "eps", "ppc", "ppc-eps", "seam"]
+SALIENT: Final[dict[Host, Host]] = {"cam": "eps", "ppc": "ppc-eps"}  # the same host with saliency
 
 
 @dataclass(frozen=True)
 class FBROptions:
     """The host, the four terms on it, and what the training may vary."""
 
-    host: Literal["amn", "cam", "drs", "ppc", "seam"] = "cam"
+    host: Host = "cam"
     """Whose features and maps are used; on ppc the contrast among classes steps in the place of its
-    intra-view term (official code)."""
+    intra-view term (official code). With --saliency cam becomes eps, and ppc becomes ppc-eps, PPC
+    in front of EPS (official code)."""
     threshold: float | None = None
     """The tag loss averages features above this share of their channel's maximum (official code
     on PPC: 0.1); None averages all cells, which is better on a few hundred photographs of objects
@@ -126,7 +133,8 @@ class FBROptions:
         if not any(weights.values()):
             raise InputError(
                 "All weights of FBR are 0, which leaves its host; use --method "
-                f"{self.host}, or give one of {', '.join(f'--fbr.{name}' for name in weights)}."
+                f"{self.host.removeprefix('ppc-')}, or give one of "
+                f"{', '.join(f'--fbr.{name}' for name in weights)}."
             )
         shares = {"background": self.background, "sure": self.sure, "clear": self.clear}
         for name, share in {**shares, "threshold": self.threshold or 0.0}.items():
