@@ -97,3 +97,11 @@ class EPS(Method):
     ) -> Float[Tensor, "B C h w"]:
         """The classes' probabilities beside each other and the background."""
         return self.host.evidence(images, tags)
+
+    def classify(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C"]:
+        """The host's scores.
+
+        Args:
+            images: RGB on 0 … 255.
+        """
+        return self.host.classify(images)
