@@ -4,69 +4,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from recipes.settings import COCO_IMAGES, VOC_IMAGES, as_irn, coco, small, voc
 from tag2mask.data import DataOptions
 from tag2mask.experiment import Experiment
-from tag2mask.localize import LocalizeOptions
 from tag2mask.methods.cam import CAMOptions
-from tag2mask.nn.backbones import BackboneOptions
-from tag2mask.segment import SegmentOptions
 from tag2mask.train import TrainOptions
-
-VOC_IMAGES = 10_582  # train_aug: VOC and SBD
-COCO_IMAGES = 82_081  # train2014 with at least one tag
 
 
 def cam_voc(root: Path, weights: str = "hub", seed: int = 0) -> Experiment:
     """VOC 2012, ResNet-50 at stride 16, crop 512, 5 epochs of 16 (IRN); not run here.
 
     Args:
-        root: VOCdevkit/VOC2012, with the SBD list `train_aug.txt` among its ImageSets.
+        root: as `voc` takes it.
     """
-    return _paper(
-        DataOptions(root, format="voc", split="train_aug", test_split="val"),
-        steps=5 * VOC_IMAGES // 16,
-        weights=weights,
-        seed=seed,
-    )
+    return _paper(voc(root), 5 * VOC_IMAGES // 16, weights, seed)
 
 
 def cam_coco(root: Path, weights: str = "hub", seed: int = 0) -> Experiment:
     """COCO 2014 as `cam_voc`; not run here.
 
     Args:
-        root: with `annotations/instances_{train,val}2014.json`, `train2014/` and `val2014/`.
+        root: as `coco` takes it.
     """
-    return _paper(
-        DataOptions(root, format="coco", split="train2014", test_split="val2014"),
-        steps=5 * COCO_IMAGES // 16,
-        weights=weights,
-        seed=seed,
-    )
+    return _paper(coco(root), 5 * COCO_IMAGES // 16, weights, seed)
 
 
 def cam_small(photos: Path, tags: Path, seed: int = 0) -> Experiment:
     """A few hundred photographs on a CPU, the embedded backbone."""
-    return Experiment(
-        DataOptions(photos, tags=tags),
-        size=224,
-        train=TrainOptions(steps=150),
-        network=TrainOptions(steps=250, zoom=(0.75, 1.5)),
-        seed=seed,
-    )
+    return small(photos, tags, CAMOptions(), seed)
 
 
 def _paper(data: DataOptions, steps: int, weights: str, seed: int) -> Experiment:
-    return Experiment(
-        data,
-        method=CAMOptions(rate=1e-4),
-        backbone=BackboneOptions("resnet50", weights, stride=16, frozen=8),
-        size=512,
-        train=TrainOptions(steps=steps, batch=16, zoom=(0.625, 1.25)),
-        localize=LocalizeOptions(scales=(1.0, 0.5, 1.5, 2.0)),
-        segment=SegmentOptions(
-            architecture="deeplabv3plus", frozen=0, scales=(0.5, 0.75, 1.0, 1.25, 1.5)
-        ),
-        network=TrainOptions(steps=20_000, batch=10, zoom=(0.5, 1.5)),
-        seed=seed,
-        precision="bf16-mixed",
-    )
+    train = TrainOptions(steps=steps, batch=16, zoom=(0.625, 1.25))
+    return as_irn(data, CAMOptions(rate=1e-4), train, weights, seed)

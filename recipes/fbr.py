@@ -5,75 +5,78 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from recipes.settings import COCO_IMAGES, Wide, as_irn, as_seam, coco, small, voc
 from tag2mask.data import DataOptions
 from tag2mask.experiment import Experiment, MethodOptions
-from tag2mask.localize import LocalizeOptions
 from tag2mask.methods.amn import AMNOptions
 from tag2mask.methods.cam import CAMOptions
 from tag2mask.methods.drs import DRSOptions
+from tag2mask.methods.eps import EPSOptions
 from tag2mask.methods.fbr import FBROptions
 from tag2mask.methods.ppc import PPCOptions
 from tag2mask.methods.seam import SEAMOptions
-from tag2mask.nn.backbones import BackboneOptions
-from tag2mask.segment import SegmentOptions
 from tag2mask.train import TrainOptions
 
 VOC_STEPS = 20_000  # 10,000 rounds of two steps, official code
-COCO_IMAGES = 82_081  # train2014 with at least one tag
+PAPER = FBROptions(host="ppc", threshold=0.1, against_background=0.01, rate=1e-4)
 
 
-def fbr_voc(root: Path, weights: str = "hub", seed: int = 0) -> Experiment:
+def fbr_voc(
+    root: Path,
+    saliency: Path | None = None,
+    weights: str = "hub",
+    seed: int = 0,
+    backbone: Wide = "resnet50",
+) -> Experiment:
     """VOC 2012 on PPC, crop 448 of long sides 448 to 768, batch 8 (official code); not run here.
 
-    ResNet-50 at stride 8 stands for WideResNet-38, and there is no saliency.
+    Args:
+        root: as `voc` takes it.
+        saliency: folder of grey PNG files, or a model; the paper's setting on PPC has it (PFAN's
+            maps), and the host is PPC in front of EPS then.
+        backbone: the paper's is wide_resnet38, whose weights are a file.
+    """
+    return as_seam(voc(root, saliency), PAPER, VOC_STEPS, weights, seed, backbone)
+
+
+def fbr_coco(
+    root: Path,
+    saliency: Path | None = None,
+    weights: str = "hub",
+    seed: int = 0,
+    backbone: Wide = "resnet50",
+) -> Experiment:
+    """COCO 2014 as `fbr_voc`, 15 epochs; the paper's settings are not known, and not run here.
 
     Args:
-        root: VOCdevkit/VOC2012, with the SBD list `train_aug.txt` among its ImageSets.
+        root: as `coco` takes it.
+        saliency: as `fbr_voc`.
+        backbone: as `fbr_voc`.
     """
-    data = DataOptions(root, format="voc", split="train_aug", test_split="val")
-    return _paper(data, VOC_STEPS, weights, seed)
+    return as_seam(coco(root, saliency), PAPER, 15 * COCO_IMAGES // 8, weights, seed, backbone)
 
 
 def fbr_voc_amn(root: Path, weights: str = "hub", seed: int = 0) -> Experiment:
     """VOC 2012 on AMN, ResNet-50 at stride 16, crop 512, 5 epochs of 16 (official code); not run.
 
     Args:
-        root: VOCdevkit/VOC2012, with the SBD list `train_aug.txt` among its ImageSets.
+        root: as `voc` takes it.
     """
-    data = DataOptions(root, format="voc", split="train_aug", test_split="val")
-    return _paper_amn(data, weights, seed)
+    return _paper_amn(voc(root), weights, seed)
 
 
 def fbr_coco_amn(root: Path, weights: str = "hub", seed: int = 0) -> Experiment:
     """COCO 2014 as `fbr_voc_amn`; the paper's settings are not known, and not run here.
 
     Args:
-        root: with `annotations/instances_{train,val}2014.json`, `train2014/` and `val2014/`.
+        root: as `coco` takes it.
     """
-    data = DataOptions(root, format="coco", split="train2014", test_split="val2014")
-    return _paper_amn(data, weights, seed)
-
-
-def fbr_coco(root: Path, weights: str = "hub", seed: int = 0) -> Experiment:
-    """COCO 2014 as `fbr_voc`, 15 epochs; the paper's settings are not known, and not run here.
-
-    Args:
-        root: with `annotations/instances_{train,val}2014.json`, `train2014/` and `val2014/`.
-    """
-    data = DataOptions(root, format="coco", split="train2014", test_split="val2014")
-    return _paper(data, 15 * COCO_IMAGES // 8, weights, seed)
+    return _paper_amn(coco(root), weights, seed)
 
 
 def fbr_small(photos: Path, tags: Path, seed: int = 0) -> Experiment:
     """A few hundred photographs on a CPU, the embedded backbone."""
-    return Experiment(
-        DataOptions(photos, tags=tags),
-        method=FBROptions(),
-        size=224,
-        train=TrainOptions(steps=150),
-        network=TrainOptions(steps=250, zoom=(0.75, 1.5)),
-        seed=seed,
-    )
+    return small(photos, tags, FBROptions(), seed)
 
 
 def fbr_ablation(photos: Path, tags: Path, seed: int = 0) -> list[Experiment]:
@@ -109,8 +112,23 @@ def fbr_hosts(photos: Path, tags: Path, seed: int = 0) -> list[Experiment]:
     return _named(fbr_small(photos, tags, seed), methods)
 
 
-def _named(small: Experiment, methods: dict[str, MethodOptions]) -> list[Experiment]:
-    return [replace(small, method=method, name=name) for name, method in methods.items()]
+def fbr_hosts_salient(photos: Path, tags: Path, saliency: Path, seed: int = 0) -> list[Experiment]:
+    """The hosts that learn from saliency too, alone and with FBR: all else as `fbr_small`.
+
+    Args:
+        saliency: folder of grey PNG files, or a model.
+    """
+    methods: dict[str, MethodOptions] = {
+        "eps": EPSOptions(),
+        "eps+fbr": FBROptions(host="eps"),
+        "ppc+eps": EPSOptions(host="ppc"),
+        "ppc+eps+fbr": FBROptions(host="ppc-eps"),
+    }
+    return _named(small(photos, tags, EPSOptions(), seed, saliency=saliency), methods)
+
+
+def _named(base: Experiment, methods: dict[str, MethodOptions]) -> list[Experiment]:
+    return [replace(base, method=method, name=name) for name, method in methods.items()]
 
 
 def _on_amn(rate: float) -> FBROptions:
@@ -120,29 +138,7 @@ def _on_amn(rate: float) -> FBROptions:
     )
 
 
-def _paper(data: DataOptions, steps: int, weights: str, seed: int) -> Experiment:
-    return Experiment(
-        data,
-        method=FBROptions(host="ppc", threshold=0.1, against_background=0.01, rate=1e-4),
-        backbone=BackboneOptions("resnet50", weights, stride=8, frozen=4),
-        size=448,
-        train=TrainOptions(steps=steps, batch=8, zoom=(1.0, 768 / 448)),
-        localize=LocalizeOptions(scales=(0.5, 1.0, 1.5, 2.0)),
-        segment=SegmentOptions(
-            architecture="deeplabv3plus", frozen=0, scales=(0.5, 0.75, 1.0, 1.25, 1.5)
-        ),
-        network=TrainOptions(steps=20_000, batch=10, zoom=(0.5, 1.5)),
-        seed=seed,
-        precision="bf16-mixed",
-    )
-
-
 def _paper_amn(data: DataOptions, weights: str, seed: int) -> Experiment:
-    return replace(
-        _paper(data, VOC_STEPS, weights, seed),
-        method=replace(_on_amn(rate=5e-6), head=20.0, decay=1e-4),
-        backbone=BackboneOptions("resnet50", weights, stride=16, frozen=8),
-        size=512,
-        train=TrainOptions(epochs=5, batch=16, zoom=(0.5, 1.5)),
-        localize=LocalizeOptions(scales=(1.0, 0.5, 1.5, 2.0)),
-    )
+    method = replace(_on_amn(rate=5e-6), head=20.0, decay=1e-4)
+    train = TrainOptions(epochs=5, batch=16, zoom=(0.5, 1.5))
+    return as_irn(data, method, train, weights, seed)

@@ -1,52 +1,43 @@
-"""PPC on VOC, and on a few hundred photographs."""
+"""PPC on VOC, on COCO, and on a few hundred photographs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tag2mask.data import DataOptions
+from recipes.settings import COCO_IMAGES, VOC_IMAGES, Wide, as_seam, coco, small, voc
 from tag2mask.experiment import Experiment
-from tag2mask.localize import LocalizeOptions
 from tag2mask.methods.ppc import PPCOptions
-from tag2mask.nn.backbones import BackboneOptions
-from tag2mask.segment import SegmentOptions
-from tag2mask.train import TrainOptions
 
-VOC_IMAGES = 10_582  # train_aug: VOC and SBD
+PAPER = PPCOptions(scale=128 / 448, rate=1e-4)
+EPOCHS = 8  # official code
 
 
-def ppc_voc(root: Path, weights: str = "hub", seed: int = 0) -> Experiment:
+def ppc_voc(
+    root: Path, weights: str = "hub", seed: int = 0, backbone: Wide = "resnet50"
+) -> Experiment:
     """VOC 2012, crop 448 of long sides 448 to 768, 8 epochs of 8 (official code); not run here.
 
-    ResNet-50 at stride 8 stands for WideResNet-38, which timm does not have; its maps have the
-    paper's 56 × 56 cells, and the second view 16 × 16.
+    The second view has the paper's 16 × 16 cells.
 
     Args:
-        root: VOCdevkit/VOC2012, with the SBD list `train_aug.txt` among its ImageSets.
+        root: as `voc` takes it.
+        backbone: the paper's is wide_resnet38, whose weights are a file.
     """
-    return Experiment(
-        DataOptions(root, format="voc", split="train_aug", test_split="val"),
-        method=PPCOptions(scale=128 / 448, rate=1e-4),
-        backbone=BackboneOptions("resnet50", weights, stride=8, frozen=4),
-        size=448,
-        train=TrainOptions(steps=8 * VOC_IMAGES // 8, batch=8, zoom=(1.0, 768 / 448)),
-        localize=LocalizeOptions(scales=(0.5, 1.0, 1.5, 2.0)),
-        segment=SegmentOptions(
-            architecture="deeplabv3plus", frozen=0, scales=(0.5, 0.75, 1.0, 1.25, 1.5)
-        ),
-        network=TrainOptions(steps=20_000, batch=10, zoom=(0.5, 1.5)),
-        seed=seed,
-        precision="bf16-mixed",
-    )
+    return as_seam(voc(root), PAPER, EPOCHS * VOC_IMAGES // 8, weights, seed, backbone)
+
+
+def ppc_coco(
+    root: Path, weights: str = "hub", seed: int = 0, backbone: Wide = "resnet50"
+) -> Experiment:
+    """COCO 2014 as `ppc_voc`; the paper has none, and not run here.
+
+    Args:
+        root: as `coco` takes it.
+        backbone: as `ppc_voc`.
+    """
+    return as_seam(coco(root), PAPER, EPOCHS * COCO_IMAGES // 8, weights, seed, backbone)
 
 
 def ppc_small(photos: Path, tags: Path, seed: int = 0) -> Experiment:
     """A few hundred photographs on a CPU, the embedded backbone."""
-    return Experiment(
-        DataOptions(photos, tags=tags),
-        method=PPCOptions(),
-        size=224,
-        train=TrainOptions(steps=150),
-        network=TrainOptions(steps=250, zoom=(0.75, 1.5)),
-        seed=seed,
-    )
+    return small(photos, tags, PPCOptions(), seed)

@@ -17,6 +17,7 @@ from tag2mask.cli import field_docs, main
 from tag2mask.experiment import Experiment, from_json, method_name, to_json
 from tag2mask.methods import METHODS
 from tag2mask.refine import VoteOptions
+from tag2mask.types import Cue
 
 
 @pytest.fixture
@@ -224,7 +225,9 @@ def test_an_experiment_survives_json(tmp_path):
     from tag2mask.data import DataOptions
 
     for name, room in METHODS.items():
-        kept = replace(Experiment(DataOptions(tmp_path), method=room.Options()), seed=7, size=96)
+        saliency = tmp_path if Cue.SALIENCY in room.needs else None
+    data = DataOptions(tmp_path, saliency=saliency)
+    kept = replace(Experiment(data, method=room.Options()), seed=7, size=96)
         kept = replace(kept, refine="vote,crf", vote=VoteOptions(regions=tmp_path / "regions"))
         stored = {**to_json(kept), "method_name": method_name(kept.method)}
         assert stored["method_name"] == name
