@@ -226,8 +226,8 @@ def test_an_experiment_survives_json(tmp_path):
 
     for name, room in METHODS.items():
         saliency = tmp_path if Cue.SALIENCY in room.needs else None
-    data = DataOptions(tmp_path, saliency=saliency)
-    kept = replace(Experiment(data, method=room.Options()), seed=7, size=96)
+        data = DataOptions(tmp_path, saliency=saliency)
+        kept = replace(Experiment(data, method=room.Options()), seed=7, size=96)
         kept = replace(kept, refine="vote,crf", vote=VoteOptions(regions=tmp_path / "regions"))
         stored = {**to_json(kept), "method_name": method_name(kept.method)}
         assert stored["method_name"] == name
