@@ -17,6 +17,7 @@ Format of a task: https://labelstud.io/guide/predictions, of a brush: labelstud.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +29,7 @@ import numpy.typing as npt
 from jaxtyping import Bool
 
 from tag2mask.export.labelled import Labelled, runs
-from tag2mask.storage import voc_palette, write_json, write_text
+from tag2mask.storage import voc_palette, write_text
 
 WORD: Final = 8  # bits of a packed value
 LENGTHS: Final = (3, 4, 8, 16)  # bits of the run lengths' classes; rle-pack's own
@@ -46,9 +47,9 @@ def write_label_studio(
         path: of the tasks, .json; the set-up's is the same with .xml.
         url: what stands before every file name, which is appended quoted.
     """
-    tasks = [_task(classes, one, url) for one in found]
+    tasks = [json.dumps(_task(classes, one, url), separators=(",", ":")) for one in found]
     write_text(path.with_suffix(".xml"), setup(classes))
-    write_json(path, tasks)
+    write_text(path, "[\n" + ",\n".join(tasks) + "\n]\n")  # a line a task: brushes are long lists
     return len(tasks)
 
 
