@@ -147,7 +147,7 @@ def test_refiners_work_in_turn_and_the_crf_gets_a_blind_level(finished, drawn, t
     assert len(decided.unique()) > 1
     assert json.loads((run / "masks" / "level.json").read_text())["level"] == 0.5
     main(words)
-    assert len(ran) == 8
+    assert len(ran) == 9
 
 
 def test_a_new_level_redoes_masks_and_what_follows(finished, drawn, tmp_path, ran):
@@ -155,17 +155,19 @@ def test_a_new_level_redoes_masks_and_what_follows(finished, drawn, tmp_path, ra
     shutil.copytree(finished, run)
     words = fit_words(drawn, run, "--truth", str(drawn / "truth"), "--background", "0.9")
     main(words)
-    assert ran == ["masks", "network", "predictions", "scores", "report"]
+    assert ran == ["masks", "network", "predictions", "quality", "scores", "report"]
     told = json.loads((run / "supervision.json").read_text())
     assert any("given by the user" in phrase for phrase in told)
 
 
 def test_truth_never_reaches_the_training(finished, drawn, tmp_path):
     main(fit_words(drawn, tmp_path / "blind"))
-    for name in ("masks", "predictions", "classifier", "network"):
+    for name in ("masks", "predictions", "classifier", "network", "quality"):
         for path in sorted((finished / name).rglob("*.*")):
             twin = tmp_path / "blind" / path.relative_to(finished)
             assert twin.read_bytes() == path.read_bytes(), path
+    for name in ("quality.json", "classes.json"):
+        assert (tmp_path / "blind" / name).read_bytes() == (finished / name).read_bytes()
     assert json.loads((tmp_path / "blind" / "scores.json").read_text())["splits"] == {}
     assert (tmp_path / "blind" / "report" / "index.html").is_file()
 
@@ -177,7 +179,7 @@ STOPS = [
     ("tag2mask.mapping.write_labels", 4),
     ("tag2mask.stages.write_labels", 7),
     ("tag2mask.pipeline._do", 4),
-    ("tag2mask.verdict.write_page", 0),
+    ("tag2mask.pages.write_page", 0),
 ]
 
 

@@ -37,7 +37,8 @@ from tag2mask.train import TrainOptions
 from tag2mask.types import Cue, TagBatch
 
 BEFORE = ["first", "first-maps", "seeds"]
-OWN = ["classifier", "maps", "refined", "masks", "network", "predictions", "scores", "report"]
+TAUGHT = ["classifier", "maps", "refined", "masks", "network", "predictions"]
+OWN = [*TAUGHT, "quality", "scores", "report"]
 
 
 def experiment(drawn: Path, **changes: Any) -> Experiment:

@@ -61,7 +61,7 @@ USAGE: Final = """tag2mask: segment images from image-level tags alone.
   tag2mask predict RUN IMAGES... --out DIR [--overlay]   masks for new photographs, no tags needed
   tag2mask export RUN --onnx                             the network, for other programs
   tag2mask export RUN --coco --voc --cvat ...            its masks, for other programs
-  tag2mask score RUN                                     the run's scores again
+  tag2mask score RUN [--truth DIR]                       the run's scores again; from a few masks
   tag2mask compare RUN RUN...                            runs side by side
   tag2mask tune PHOTOS --vary train.steps=100,200 ...    which options do best, judged without masks
   tag2mask data check PHOTOS --tags tags.csv             what is there, before anyone trains
@@ -320,10 +320,13 @@ def _leading(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _score(words: list[str]) -> None:
+    words, truth = _take(words, "--truth", "")
     if len(words) != 1 or words[0].startswith("-"):
         print("tag2mask score RUN: print the scores of a run.")
+        print("  --truth DIR   true masks of some training photographs, drawn at random: the mean")
+        print("                IoU of all of them, with an interval")
         return
-    commands.score(Path(words[0]))
+    commands.score(Path(words[0]), Path(truth) if truth else None)
 
 
 def _compare(words: list[str]) -> None:

@@ -18,14 +18,17 @@ import tag2mask
 from tag2mask.data import DataOptions
 from tag2mask.data.check import check, render
 from tag2mask.data.compose import ComposeOptions, compose
+from tag2mask.data.truth import MaskFolder
 from tag2mask.errors import InputError
+from tag2mask.estimates import powered_scores
 from tag2mask.evaluate import components, tally
+from tag2mask.evaluate.powered import FEWEST
 from tag2mask.experiment import Experiment, from_json
 from tag2mask.nn.slic import is_compiled
 from tag2mask.nn.weights import EMBEDDED
 from tag2mask.pipeline import Until, fit
 from tag2mask.refine import native
-from tag2mask.report import compare_table, scores_table, trials_table
+from tag2mask.report import compare_table, powered_table, scores_table, trials_table
 from tag2mask.runs import existing_run
 from tag2mask.search import parse_vary
 from tag2mask.stages import segmenting_stage
@@ -118,9 +121,23 @@ def fit_and_tell(experiment: Experiment, out: Path, until: Until = "report") -> 
             console.print(f"  {out / name}  {what}", soft_wrap=True, highlight=False)
 
 
-def score(folder: Path) -> None:
-    """Print a run's scores."""
-    Console().print(scores_table(_scores(folder)))
+def score(folder: Path, truth: Path | None = None) -> None:
+    """Print a run's scores; or what true masks of a few of its photographs say of them all."""
+    if truth is None:
+        Console().print(scores_table(_scores(folder)))
+        return
+    run = existing_run(folder)
+    if not (run.folder / "quality" / "stamp").is_file():
+        raise InputError(f"The masks of {folder} are not judged yet; run its fit to the end.")
+    classes = len(read_json(run.folder / "classes.json"))
+    found = powered_scores(run.folder, MaskFolder(truth, classes), classes)
+    if not found:
+        raise InputError(
+            f"--truth {truth} has true masks for fewer than {FEWEST} of the run's training "
+            "photographs that have tags; draw more, of photographs drawn at random."
+        )
+    Console().print(powered_table(found))
+    Console().print("Right only if the photographs with truth were drawn at random.")
 
 
 def compare(folders: Sequence[Path]) -> None:

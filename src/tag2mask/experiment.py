@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from tag2mask.data import DataOptions
 from tag2mask.errors import InputError
+from tag2mask.evaluate.quality import QualityOptions
 from tag2mask.localize import LocalizeOptions
 from tag2mask.masks import MaskOptions
 from tag2mask.method import SingleStage
@@ -66,6 +67,7 @@ class Experiment:
     """Train the network on what a method that segments by itself makes of the photographs, and
     predict with it (RTC's two-stage option); other methods always have the network."""
     network: TrainOptions = field(default_factory=lambda: TrainOptions(epochs=20, zoom=(0.75, 1.5)))
+    quality: QualityOptions = field(default_factory=QualityOptions)
     seed: int = 0
     """Decides every random choice; the same seed gives the same bytes on a CPU."""
     accelerator: str = "auto"
@@ -234,6 +236,7 @@ def from_json(stored: dict[str, Any]) -> Experiment:
         "masks": MaskOptions,
         "segment": SegmentOptions,
         "network": TrainOptions,
+        "quality": QualityOptions,
     }
     try:
         return Experiment(

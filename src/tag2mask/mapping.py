@@ -95,6 +95,18 @@ def read_single(folder: Path, photo: str) -> CamSet:
     return merge(photo, stored["classes"], [stored["scale0"]], (height, width))
 
 
+def read_scales(folder: Path, photo: str, which: Sequence[int]) -> list[CamSet]:
+    """The maps of single scales.
+
+    Args:
+        which: numbers of the scales; −1 is the last one looked at.
+    """
+    stored = read_tensors(folder / f"{photo}.safetensors")
+    names = [f"scale{n}" for n in range(sum(k.startswith("scale") for k in stored))]
+    height, width = stored["size"].tolist()
+    return [merge(photo, stored["classes"], [stored[names[n]]], (height, width)) for n in which]
+
+
 # --- 4 refinement ---------------------------------------------------------------------------
 
 

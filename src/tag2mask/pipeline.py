@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from tag2mask import mapping, seeding, stages, verdict
+from tag2mask import estimates, mapping, pages, seeding, stages, verdict
 from tag2mask.data import open_data
 from tag2mask.experiment import (
     Experiment,
@@ -70,11 +70,16 @@ def fit(experiment: Experiment, out: Path, until: Until = "report") -> Run:
     write_json(out / "supervision.json", list(supervision(c)))
     labels = None if until == "masks" else _segment(c, masks, trained, taught)
     boxes = data.boxes.fingerprint() if data.boxes else ""
-    below = {"masks": masks.stamp, "truth": truth, "boxes": boxes}
+    below = {"masks": masks.stamp}
+    if labels is not None and e.teacher == "maps":
+        judging = stamp_inputs(e, "quality")
+        judge = estimates.estimate_quality
+        below["quality"] = _do(c, "quality", judge, up=labels.stamp, **below, **judging).stamp
+    below |= {"truth": truth, "boxes": boxes}
     work = partial(verdict.score_all, predicted=labels is not None)
     scored = _do(c, "scores", work, up=labels.stamp if labels else "", **below)
     if until == "report":
-        _do(c, "report", verdict.tell, up=scored.stamp, title=e.name or out.name)
+        _do(c, "report", pages.tell, up=scored.stamp, title=e.name or out.name)
     return run
 
 

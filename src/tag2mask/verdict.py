@@ -1,20 +1,17 @@
-"""The last two stages: what a run scores, and what its page tells."""
+"""What a run scores; `pages.py` tells people."""
 
 from __future__ import annotations
 
-import json
-import platform
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from tag2mask.data import Collection, Photo, image_size, read_image
+from tag2mask.data import Collection, Photo, image_size
+from tag2mask.estimates import powered_scores
 from tag2mask.evaluate import (
     Boundary,
     BoxCounts,
@@ -27,17 +24,14 @@ from tag2mask.evaluate import (
     mask_boxes,
     scores,
 )
-from tag2mask.experiment import method_name
 from tag2mask.mapping import read_maps, read_refined, read_single
 from tag2mask.progress import track
-from tag2mask.report import GalleryItem, PageContent, write_page
 from tag2mask.runs import Stage
 from tag2mask.stages import Context, setting, supervision, usable
 from tag2mask.storage import read_json, read_labels, write_json
 from tag2mask.types import Boxes, CamSet, Confusion
 
 CURVE_STEP = 4  # every fourth of the 256 levels is written down; the best of all is exact
-GALLERY = 48
 
 Labels = UInt8[Tensor, "H W"]
 
@@ -91,8 +85,19 @@ def score_all(context: Context, stage: Stage, predicted: bool = True) -> None:
                 entry["masks"][key] = refined[key]
         if predicted:
             entry["network"] = _score_labels(context, photos, "predictions", names)
+    result["powered"] = _powered(context) if predicted else {}
     write_json(folder / "scores.json", result)
     write_json(stage.folder / "scored.json", sorted(result["splits"]))
+
+
+def _powered(context: Context) -> dict[str, Any]:
+    """What a little truth says of all photographs; empty where truth covers all, or none."""
+    path, truth = context.run.folder / "quality.json", context.data.truth
+    if truth is None or context.experiment.teacher != "maps":
+        return {}
+    if all(photo in truth for photo in read_json(path)["photographs"]):
+        return {}
+    return powered_scores(context.run.folder, truth, context.classes)
 
 
 def _truths(context: Context, photos: Sequence[Photo], title: str) -> Iterator[tuple[str, Labels]]:
@@ -215,83 +220,3 @@ def _boxes_oracle(counts: BoxCounts) -> dict[str, Any] | None:
         "max_box_acc_v2": counts.max_box_acc_v2(),
         "by_iou": {f"{iou}": share for iou, share in by_iou.items()},
     }
-
-
-def tell(context: Context, stage: Stage) -> None:
-    """Write the page people look at."""
-    e, folder = context.experiment, context.run.folder
-    training = {}
-    for name in ("classifier", "network"):
-        log = folder / name / "log.jsonl"
-        if log.is_file():
-            training[name] = read_log(log)
-    content = PageContent(
-        name=e.name or folder.name,
-        method=method_name(e.method) if e.teacher == "maps" else "upper bound (true masks)",
-        backbone=e.backbone.name,
-        data=f"{_folder_name(e.data.photos)} ({context.data.format})",
-        images=len(usable(context, context.data.train)),
-        machine=machine(),
-        seconds=None,  # a resumed run writes the same page
-        seed=e.seed,
-        classes=context.data.train.classes,
-        supervision=supervision(context),
-        scores=read_json(folder / "scores.json"),
-        training=training,
-        gallery=_gallery(context),
-    )
-    write_page(content, stage.folder / "index.html")
-
-
-def _folder_name(photos: Path) -> str:
-    """The folder as a person would name it: what holds `images` says more than `images`."""
-    resolved = photos.resolve()
-    plain = resolved.name.lower() in ("images", "photos", "jpegimages", "train")
-    return f"{resolved.parent.name}/{resolved.name}" if plain else resolved.name
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a training's log."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def machine() -> str:
-    """What ran this, in a phrase."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    return f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
-def _gallery(context: Context) -> tuple[GalleryItem, ...]:
-    """A seeded choice of photographs, half of them held out where there are such."""
-    draw = random.Random(context.experiment.seed)
-    train = list(usable(context, context.data.train))
-    test = list(usable(context, context.data.test)) if context.data.test else []
-    held_out = draw.sample(test, min(len(test), GALLERY // 3))
-    shown = draw.sample(train, min(len(train), GALLERY - len(held_out)))
-    return tuple(_item(context, photo, photo in held_out) for photo in [*shown, *held_out])
-
-
-def _item(context: Context, photo: Photo, held_out: bool) -> GalleryItem:
-    folder, names = context.run.folder, context.data.train.classes
-    image = read_image(photo.path)
-    size = (image.shape[-2], image.shape[-1])
-    maps: tuple[tuple[str, Tensor], ...] = ()
-    pseudo = None
-    if not held_out and (folder / "masks" / f"{photo.id}.png").is_file():
-        pseudo = read_labels(folder / "masks" / f"{photo.id}.png")
-    if not held_out and context.experiment.teacher == "maps":
-        cams = read_refined(folder / "refined", photo.id)
-        maps = tuple(
-            (names[int(label) - 1], values)
-            for label, values in zip(cams.classes, cams.maps, strict=True)
-        )
-    truth = context.data.truth
-    known = truth.read(photo.id, size).truth if truth is not None and photo.id in truth else None
-    network = read_labels(folder / "predictions" / f"{photo.id}.png")
-    note = "held out" if held_out else ""
-    if known is not None:
-        counts = confusion(known, network, len(names)).counts
-        agree = float(counts.diagonal().sum()) / max(1, int(counts.sum()))
-        note = f"{note}, ".lstrip(", ") + f"{100 * agree:.0f} % of pixels right"
-    tags = tuple(names[tag - 1] for tag in photo.tags)
-    return GalleryItem(photo.id, tags, image, maps, pseudo, network, known, note)

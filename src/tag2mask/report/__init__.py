@@ -1,18 +1,25 @@
 """Tell people: pictures of decisions, tables on the terminal, one self-contained page."""
 
+from tag2mask.report.gallery import MOST, PSEUDO, GalleryItem
+from tag2mask.report.headline import Headline, headline
 from tag2mask.report.overlay import encode, heat, overlay, thumbnail, thumbnail_labels
-from tag2mask.report.page import GalleryItem, PageContent, write_page
+from tag2mask.report.page import PageContent, write_page
 from tag2mask.report.sheet import sheet, write_jpeg
-from tag2mask.report.tables import compare_table, scores_table
+from tag2mask.report.tables import compare_table, powered_table, scores_table
 from tag2mask.report.trials import trials_markdown, trials_table
 
 __all__ = [
+    "MOST",
+    "PSEUDO",
     "GalleryItem",
+    "Headline",
     "PageContent",
     "compare_table",
     "encode",
+    "headline",
     "heat",
     "overlay",
+    "powered_table",
     "scores_table",
     "sheet",
     "thumbnail",

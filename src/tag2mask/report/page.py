@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from jaxtyping import Float, UInt8
-from jinja2 import Environment, StrictUndefined
-from torch import Tensor
+import jinja2
+from markupsafe import Markup
 
 from tag2mask.report import charts, numbers
-from tag2mask.report.overlay import encode, heat, overlay, thumbnail, thumbnail_labels
+from tag2mask.report.gallery import DECISIONS, GalleryItem, gallery_data
+from tag2mask.report.headline import Headline
 from tag2mask.storage import voc_palette, write_bytes
 
-SIDE: Final = 224  # pixels of a picture's longer side in the page
-DECISIONS: Final = ("pseudo mask", "network", "truth")
-MAPS: Final = 4  # strongest maps shown of one photograph
-
-
-@dataclass(frozen=True, slots=True)
-class GalleryItem:
-    """One photograph and everything that was said about it.
-
-    Attributes:
-        tags: class names, each one of the page's classes.
-        maps: class name and evidence in [0, 1], in any order.
-        note: one line beside the name, such as the photograph's IoU.
-    """
-
-    id: str
-    tags: tuple[str, ...]
-    image: UInt8[Tensor, "3 H W"]
-    maps: tuple[tuple[str, Float[Tensor, "h w"]], ...] = ()
-    pseudo: UInt8[Tensor, "H W"] | None = None
-    network: UInt8[Tensor, "H W"] | None = None
-    truth: UInt8[Tensor, "H W"] | None = None
-    note: str = ""
+SORTABLE: Final = {  # what a photograph's numbers are called; the first one there sorts
+    "estimate": "estimated quality",
+    "score": "IoU",
+    "agreement": "agreement of mask and network",
+}
+MATRIX: Final = 30  # classes in the table of tags that come together
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +38,10 @@ class PageContent:
         seconds: how long it took; left out where it is not told.
         scores: as in scores.json; without splits where there is no truth.
         training: the lines of log.jsonl by what was trained.
+        together: how many photographs have both of two tags, C × C.
+        level: that decided the pseudo masks; None without maps.
+        gallery: asked for one by one.
+        shown: how many it holds, of `photographs`.
     """
 
     name: str
@@ -65,9 +54,14 @@ class PageContent:
     seed: int
     classes: tuple[str, ...]
     supervision: tuple[str, ...]
+    headline: Headline
     scores: Mapping[str, Any]
     training: Mapping[str, Sequence[Mapping[str, Any]]]
-    gallery: tuple[GalleryItem, ...]
+    together: Sequence[Sequence[int]]
+    level: float | None
+    gallery: Iterable[GalleryItem]
+    shown: int
+    photographs: int
 
 
 def write_page(content: PageContent, path: Path) -> None:
@@ -76,20 +70,67 @@ def write_page(content: PageContent, path: Path) -> None:
     Names of classes and photographs are the user's and are escaped; a name that is not valid
     Unicode loses the letters that are not.
     """
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.globals.update(numbers=numbers, charts=charts)
-    environment.filters.update(percent=numbers.percent)
-    template = files("tag2mask.report").joinpath("template.html.j2").read_text(encoding="utf-8")
-    page = environment.from_string(template).render(
+    data = gallery_data(content.gallery, content.shown, content.classes, DECISIONS, SORTABLE)
+    some = f"{content.shown} of {content.photographs} photographs, drawn by the seed."
+    render(
+        path,
+        "run.html.j2",
+        data,
+        title=content.name,
         content=content,
         splits=_splits(content.scores),
         curves=_curves(content),
-        legend=_legend(content.classes),
-        cards=_cards(content),
+        matrix=_matrix(content.classes, content.together),
+        start=None if content.level is None else round(100 * content.level),
+        shown_of=some if content.shown < content.photographs else "",
+    )
+
+
+def render(path: Path, template: str, data: Mapping[str, Any], **values: Any) -> None:
+    """Write a page with a gallery; scripts other than the package's own are refused by it."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tag2mask.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(numbers=numbers, charts=charts)
+    environment.filters.update(percent=numbers.percent)
+    script = _file(environment, "page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    page = environment.get_template(template).render(
+        style=Markup(_file(environment, "page.css")),
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",
+        data=Markup(in_page(data)),
+        legend=_legend(data["classes"]),
+        photographs=len(data["photos"]),
+        parts=sorted({photo["split"] for photo in data["photos"]}, reverse=True),
+        sortable=[(entry["key"], entry["name"]) for entry in data["numbers"]],
+        first_sort=next((entry["key"] for entry in data["numbers"]), ""),
+        doubtful=any(photo["doubts"] for photo in data["photos"]),
+        scored=any("truth" in photo["labels"] for photo in data["photos"]),
+        **values,
     )
     write_bytes(path, page.encode("utf-8", errors="replace"))
+
+
+def in_page(data: Mapping[str, Any]) -> str:
+    """JSON that can stand in a script element: nothing in it can end the element.
+
+    >>> "<" in in_page({"name": "</script>"})
+    False
+    """
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _file(environment: jinja2.Environment, name: str) -> str:
+    """A file beside the templates as it is."""
+    if environment.loader is None:
+        raise TypeError("the environment has no loader.")
+    return environment.loader.get_source(environment, name)[0]
 
 
 def _splits(scores: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -117,36 +158,21 @@ def _legend(classes: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-def _cards(content: PageContent) -> list[dict[str, Any]]:
-    """The gallery's rows; a decision that no photograph has gets no column."""
-    rows = [_decisions(item) for item in content.gallery]
-    shown = [name for name in DECISIONS if any(row[name] is not None for row in rows)]
-    return [_card(item, content.classes, shown) for item in content.gallery]
-
-
-def _decisions(item: GalleryItem) -> dict[str, UInt8[Tensor, "H W"] | None]:
-    return dict(zip(DECISIONS, (item.pseudo, item.network, item.truth), strict=True))
-
-
-def _card(item: GalleryItem, classes: Sequence[str], shown: Sequence[str]) -> dict[str, Any]:
-    """One photograph's row in the gallery, its pictures encoded."""
-    image = thumbnail(item.image, SIDE)
-    strongest = sorted(item.maps, key=lambda entry: -float(entry[1].float().mean()))
-    decisions = [(name, _decisions(item)[name]) for name in shown]
-    return {
-        "id": item.id,
-        "note": item.note,
-        "tags": [(classes.index(name), name) for name in item.tags],
-        "photo": encode(image),
-        "maps": [(name, encode(heat(image, evidence))) for name, evidence in strongest[:MAPS]],
-        "more": len(strongest[MAPS:]),
-        "decisions": [
-            (
-                name,
-                labels
-                if labels is None
-                else encode(overlay(image, thumbnail_labels(labels, SIDE))),
-            )
-            for name, labels in decisions
-        ],
-    }
+def _matrix(classes: Sequence[str], together: Sequence[Sequence[int]]) -> dict[str, Any] | None:
+    """Which tags come together: the commonest classes, counts, shares of the row's class."""
+    commonest = sorted(range(len(together)), key=lambda c: -together[c][c])[:MATRIX]
+    chosen = sorted(commonest)
+    if len(chosen) < 2:
+        return None
+    rows = [
+        (
+            classes[row],
+            [
+                (together[row][column], 100 * together[row][column] / max(1, together[row][row]))
+                for column in chosen
+            ],
+        )
+        for row in chosen
+    ]
+    left_out = len(together) - len(chosen)
+    return {"names": [classes[c] for c in chosen], "rows": rows, "left_out": left_out}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -31,10 +32,34 @@ def scores_table(scores: Scores) -> RenderableType:
     """
     splits = list(dict.fromkeys(split for split, _, _ in stages(scores)))
     boxes = [_box_table(split, rows) for split, rows in (scores.get("boxes") or {}).items()]
+    if scores.get("powered"):
+        boxes.append(powered_table(scores["powered"]))
     if not splits:
         return Group(*boxes) if boxes else Text(NO_TRUTH)
     tables = (_split_table(scores, split) for split in splits)
     return Group(*tables, *boxes, _class_table(scores))
+
+
+def powered_table(powered: Mapping[str, Any]) -> Table:
+    """What truth for some photographs says of all: the mean IoU of a photograph, 95 % intervals.
+
+    Args:
+        powered: as in scores.json.
+    """
+    numbers = ("mean IoU", "interval", "truth alone", "interval", "known", "of")
+    table = _table("mean IoU of a photograph, all of them, in percent", ["of"], numbers)
+    for name, entry in powered.items():
+        cells = [
+            part
+            for key in ("", "plain")
+            for part in (
+                Text(percent(entry[key or "mean"]), "" if key else "bold"),
+                f"{percent(entry[f'{key}_low'.lstrip('_')])} … "
+                f"{percent(entry[f'{key}_high'.lstrip('_')])}",
+            )
+        ]
+        table.add_row(Text(name), *cells, str(entry["known"]), str(entry["total"]))
+    return table
 
 
 def compare_table(runs: Mapping[str, Scores]) -> RenderableType:
