@@ -135,6 +135,12 @@ def test_the_example_runs_without_tag2mask(written: tuple[Path, Graph], tmp_path
     assert done.stdout.strip() == str(names)
 
 
+def test_the_guide_shows_the_example_as_it_is() -> None:
+    text = (ROOT / "examples" / "run_onnx.py").read_text(encoding="utf-8")
+    _, code = text.split('"""\n\n', 1)
+    assert code in (ROOT / "docs" / "guides" / "take-away.md").read_text(encoding="utf-8")
+
+
 def test_nearest_is_what_predict_rounds_to() -> None:
     for side in range(1, 500):
         assert nearest(side) == max(32, round(side / 32) * 32)
