@@ -26,7 +26,7 @@ from torch.nn import functional
 from torchcam import methods as peers
 
 from tag2mask.localize import LocalizeOptions, folded, merge, responses
-from tag2mask.localize.maps import resize, scaled_size
+from tag2mask.nn.views import resize, scaled_size
 from tag2mask.masks import threshold
 from tag2mask.methods.cam import CAM, CAMOptions
 from tag2mask.nn.backbones import Backbone, BackboneOptions

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from tag2mask.localize import merge
-from tag2mask.localize.maps import scaled_size
+from tag2mask.nn.views import scaled_size
 from tag2mask.mapping import read_maps
 from tag2mask.masks import threshold
 from tag2mask.storage import write_tensors

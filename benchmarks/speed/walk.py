@@ -29,7 +29,7 @@ from side_by_side import (
 from torch import Tensor
 from torch.nn import functional
 
-from tag2mask.refine.walk import half_disc, walk
+from tag2mask.nn.walk import half_disc, walk
 
 SIZE = 375, 500
 BETA = 10.0

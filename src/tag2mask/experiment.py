@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from tag2mask.affinity import LEARNED, IRNOptions, PSAOptions
 from tag2mask.data import DataOptions
 from tag2mask.errors import InputError
 from tag2mask.evaluate.quality import QualityOptions
@@ -55,10 +56,17 @@ class Experiment:
     train: TrainOptions = field(default_factory=TrainOptions)
     localize: LocalizeOptions = field(default_factory=LocalizeOptions)
     refine: str = "par"
-    """How maps are made to follow the picture: par, crf, vote, several in turn (par,crf), none."""
+    """How maps are made to follow the picture: par, crf, vote, psa or irn (both are trained first),
+    several in turn (par,crf), none."""
     par: PAROptions = field(default_factory=PAROptions)
     crf: CRFOptions = field(default_factory=CRFOptions)
     vote: VoteOptions = field(default_factory=VoteOptions)
+    psa: PSAOptions = field(default_factory=PSAOptions)
+    irn: IRNOptions = field(default_factory=IRNOptions)
+    affinity: TrainOptions = field(
+        default_factory=lambda: TrainOptions(steps=100, batch=8, zoom=(0.625, 1.25))
+    )
+    """The training of psa and of irn."""
     masks: MaskOptions = field(default_factory=MaskOptions)
     teacher: Literal["maps", "truth"] = "maps"
     """Who teaches the network: the pseudo masks, or the true ones (an upper bound, flagged)."""
@@ -114,7 +122,8 @@ def check(experiment: Experiment) -> None:
         )
     if e.devices < 1:
         raise InputError(f"--devices {e.devices} came; expected 1 or more.")
-    for name, options in (("train", e.train), ("network", e.network)):
+    trainings = (("train", e.train), ("affinity", e.affinity), ("network", e.network))
+    for name, options in trainings:
         counts = (options.steps, options.epochs, options.batch)
         if any(count is not None and count < 1 for count in counts):
             raise InputError(
@@ -132,11 +141,16 @@ def check(experiment: Experiment) -> None:
             )
         if not 0 < options.zoom[0] <= options.zoom[1]:
             raise InputError(f"--{name}.zoom {options.zoom} is no range; expected 0 < low ≤ high.")
-    unknown = [name for name in e.refiners if name not in REFINERS]
+    unknown = [name for name in e.refiners if name not in (*REFINERS, *LEARNED)]
     if unknown and e.refiners != ("none",):
         raise InputError(
             f"--refine {e.refine} came, but {unknown[0]!r} is no refiner; expected none, or some "
-            f"of {', '.join(REFINERS)}, separated by commas."
+            f"of {', '.join((*REFINERS, *LEARNED))}, separated by commas."
+        )
+    twice = [name for name in LEARNED if e.refiners.count(name) > 1]
+    if twice:
+        raise InputError(
+            f"--refine {e.refine} came, but {twice[0]} is trained once in a run; name it once."
         )
     low, high = e.masks.background, e.masks.confident
     for name, level in (("background", low), ("confident", high)):
@@ -233,6 +247,9 @@ def from_json(stored: dict[str, Any]) -> Experiment:
         "par": PAROptions,
         "crf": CRFOptions,
         "vote": VoteOptions,
+        "psa": PSAOptions,
+        "irn": IRNOptions,
+        "affinity": TrainOptions,
         "masks": MaskOptions,
         "segment": SegmentOptions,
         "network": TrainOptions,

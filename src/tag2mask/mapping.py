@@ -11,8 +11,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from tag2mask.affinity import LEARNED
 from tag2mask.data import Photo, image_size, read_tagged
 from tag2mask.errors import InputError
+from tag2mask.learned import learned_refiner
 from tag2mask.localize import folded, merge, responses
 from tag2mask.masks import PeakHistogram, blind_level, threshold
 from tag2mask.method import Method
@@ -114,11 +116,11 @@ def refine_maps(context: Context, stage: Stage, name: str, source: str) -> None:
     """Let the maps follow the picture; kept as bytes on the refiner's grid.
 
     Args:
-        name: one of `REFINERS`, or "none" to keep the merged maps as they are.
+        name: one of `REFINERS` or of `LEARNED`, or "none" to keep the merged maps as they are.
         source: the stage whose maps are refined.
     """
     photos, folder = usable(context, context.data.train), context.run.folder / source
-    read = read_maps if source == "maps" else read_refined
+    read = reader(source)
     refiner = _refiner(context, name, lambda: (read(folder, photo.id) for photo in photos))
     todo = [p for p in photos if not stage.file(p.id, ".safetensors").is_file()]
     title = stage.folder.name if name == "none" else f"{stage.folder.name} ({name})"
@@ -141,11 +143,18 @@ def _refiner(context: Context, name: str, maps: Callable[[], Iterable[CamSet]]) 
     """A refiner with its options; a CRF without a level gets the blind level of its maps."""
     if name == "none":
         return None
+    if name in LEARNED:
+        return learned_refiner(context, name)
     options: Any = getattr(context.experiment, name)
     if name == "crf" and options.background is None and options.alpha is None:
         options = replace(options, background=blind_level(peaks(maps())))
     refiner: Refiner = REFINERS[name](options)
     return refiner
+
+
+def reader(stage: str) -> Callable[[Path, str], CamSet]:
+    """How the maps of a stage are read: raw responses to be merged, or refined ones."""
+    return read_maps if stage.endswith("maps") else read_refined
 
 
 def read_refined(folder: Path, photo: str) -> CamSet:

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from tag2mask import estimates, mapping, pages, seeding, stages, verdict
+from tag2mask import estimates, learned, mapping, pages, seeding, stages, verdict
+from tag2mask.affinity import LEARNED
 from tag2mask.data import open_data
 from tag2mask.experiment import (
     Experiment,
@@ -57,12 +58,12 @@ def fit(experiment: Experiment, out: Path, until: Until = "report") -> Run:
     taught = stamp_inputs(e, "size", "backbone", "seed", "devices", "precision")
     trained = None
     if e.teacher == "maps":
-        learned = stamp_inputs(e, "method", "train")
+        options = stamp_inputs(e, "method", "train")
         before = _before(c, usable, taught)
-        inputs = {**taught, **learned, **salient}
+        inputs = {**taught, **options, **salient}
         trained = _do(c, "classifier", stages.train_method, up=before, **inputs)
         maps = _do(c, "maps", mapping.find_maps, up=trained.stamp, **stamp_inputs(e, "localize"))
-        refined = _refine(c, maps)
+        refined = _refine(c, maps, taught)
         decide = stamp_inputs(e, "masks", "refine")
         masks = _do(c, "masks", mapping.decide_masks, up=refined.stamp, **decide)
     else:
@@ -94,15 +95,16 @@ def _before(context: Context, usable: str, taught: dict[str, Any]) -> str:
     if not seeded and not issubclass(METHODS[method_name(e.method)], AfterClassifier):
         return usable
     plain = replace(context, experiment=replace(e, method=CAMOptions()))
-    learned = stamp_inputs(plain.experiment, "method", "train")
+    options = stamp_inputs(plain.experiment, "method", "train")
     work = partial(stages.train_method, title="first classifier")
-    first = _do(plain, "first", work, up=usable, **taught, **learned)
+    first = _do(plain, "first", work, up=usable, **taught, **options)
     if not seeded:
         return first.stamp
     work = partial(mapping.find_maps, trained="first")
     maps = _do(plain, "first-maps", work, up=first.stamp, **stamp_inputs(e, "localize"))
-    levels = to_json(seeding.levels(e))
-    return _do(context, "seeds", seeding.make_seeds, up=maps.stamp, levels=levels).stamp
+    levels = seeding.levels(e)
+    work = partial(seeding.make_seeds, source="first-maps", chosen=levels)
+    return _do(context, "seeds", work, up=maps.stamp, levels=to_json(levels)).stamp
 
 
 def _segment(
@@ -122,20 +124,34 @@ def _segment(
     if trained is not None and segments(e.method):
         masks = _do(context, "segmented", stages.segment_all, up=trained.stamp, **looked)
     work = partial(stages.train_network, source=masks.folder.name)
-    learned = stamp_inputs(e, "segment", "network")
-    network = _do(context, "network", work, up=masks.stamp, **taught, **learned)
+    options = stamp_inputs(e, "segment", "network")
+    network = _do(context, "network", work, up=masks.stamp, **taught, **options)
     return _do(context, "predictions", stages.predict_all, up=network.stamp)
 
 
-def _refine(context: Context, maps: Stage) -> Stage:
-    """Every refiner in turn; the last one's maps are called `refined`."""
+def _refine(context: Context, maps: Stage, taught: dict[str, Any]) -> Stage:
+    """Every refiner in turn, trained first if it learns; the last one's maps are `refined`."""
     names, done = context.experiment.refiners, maps
     for place, name in enumerate(names, start=1):
         folder = "refined" if place == len(names) else f"refined-{place}-{name}"
         work = partial(mapping.refine_maps, name=name, source=done.folder.name)
         options = stamp_inputs(context.experiment, *(n for n in (name,) if n != "none"))
+        if name in LEARNED:
+            options["trained"] = _learn(context, name, done, taught).stamp
         done = _do(context, folder, work, up=done.stamp, refiner=name, **options)
     return done
+
+
+def _learn(context: Context, name: str, maps: Stage, taught: dict[str, Any]) -> Stage:
+    """An affinity, taught by labels of which the maps before it are sure."""
+    e = context.experiment
+    chosen = learned.affinity_options(e, name)
+    work: Any = partial(seeding.make_seeds, source=maps.folder.name, chosen=chosen.seeds)
+    levels = to_json(chosen.seeds)
+    labels = _do(context, f"{name}-labels", work, up=maps.stamp, levels=levels)
+    work = partial(learned.train_affinity, name=name, labels=labels.folder.name)
+    options = stamp_inputs(e, "affinity") | {"options": chosen.trained}
+    return _do(context, name, work, up=labels.stamp, **taught, **options)
 
 
 def identity(experiment: Experiment, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Final
 import torch
 from jaxtyping import UInt8
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from tag2mask.data import (
     Collection,
@@ -194,7 +194,7 @@ def _train_method(
         cues = cue_sources(e, source, folder.parent)
     batches = tag_batches(source, options, e.size, e.seed, *ranks, cues=cues)
     fit(fabric, method, batches, options, folder, e.seed, title)
-    _keep(fabric, method, folder)
+    keep(fabric, method, folder)
 
 
 def _train_network(
@@ -205,10 +205,11 @@ def _train_network(
     options = resolved(e.network, len(source))
     batches = mask_batches(source, options, e.size, e.seed, *ranks)
     fit(fabric, network, batches, options, folder, e.seed, "network")
-    _keep(fabric, network, folder)
+    keep(fabric, network, folder)
 
 
-def _keep(fabric: Fabric, trained: Method | Segmenter, folder: Path) -> None:
+def keep(fabric: Fabric, trained: nn.Module, folder: Path) -> None:
+    """Write the weights of what was trained; its checkpoint is not needed any more."""
     if fabric.is_global_zero:
         write_tensors(folder / WEIGHTS, trained.state_dict())
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)

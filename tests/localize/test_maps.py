@@ -16,8 +16,8 @@ from torch.optim import Optimizer
 
 from tag2mask.errors import InputError
 from tag2mask.localize import LocalizeOptions, merge, responses
-from tag2mask.localize.maps import resize, scaled_size
 from tag2mask.method import Method
+from tag2mask.nn.views import resize, scaled_size
 from tag2mask.types import TagBatch
 
 CELL = 8

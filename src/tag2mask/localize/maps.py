@@ -13,22 +13,14 @@ import torch
 from jaxtyping import Bool, Float, Float16, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as pictures
 
 from tag2mask.localize.options import LocalizeOptions
 from tag2mask.method import Method
 from tag2mask.nn.checks import check_maps
+from tag2mask.nn.views import resize, scaled_size
 from tag2mask.types import CamSet, Size
 
 EPSILON = 1e-5  # IRN: maps are divided by their maximum plus this
-
-
-def scaled_size(size: Size, long_side: float, cell: int) -> Size:
-    """(H, W) with the long side near `long_side`, both whole multiples of a cell."""
-    factor = long_side / max(size)
-    height, width = (max(cell, round(extent * factor / cell) * cell) for extent in size)
-    return height, width
 
 
 def responses(
@@ -62,12 +54,6 @@ def responses(
             maps = method.localize(views, tags)
         found.append(maps.float())
     return found
-
-
-def resize(image: UInt8[Tensor, "3 H W"], size: Size) -> UInt8[Tensor, "3 h w"]:
-    """A photograph at another size, bicubic and without aliasing (IRN: bicubic)."""
-    resized: Tensor = pictures.resize(image, list(size), InterpolationMode.BICUBIC, antialias=True)
-    return resized
 
 
 def merge(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tag2mask.nn.walk import walk as walk
 from tag2mask.refine.contract import Refiner as Refiner
 from tag2mask.refine.crf import CRF as CRF
 from tag2mask.refine.crf import dense_crf as dense_crf
@@ -17,6 +18,5 @@ from tag2mask.refine.proposals import MaskProposals as MaskProposals
 from tag2mask.refine.proposals import RegionFolder as RegionFolder
 from tag2mask.refine.vote import RegionVote as RegionVote
 from tag2mask.refine.vote import VoteOptions as VoteOptions
-from tag2mask.refine.walk import walk as walk
 
 REFINERS: Final = {"par": PAR, "crf": CRF, "vote": RegionVote}

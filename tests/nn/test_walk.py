@@ -14,7 +14,7 @@ from oracles.walk import near_pairs, transition_matrix, walk_by_matrix
 from torch import Tensor
 
 from tag2mask.errors import InputError
-from tag2mask.refine.walk import chebyshev_coefficients, half_disc, off_edges, walk
+from tag2mask.nn.walk import chebyshev_coefficients, half_disc, off_edges, walk
 
 
 def affinity(size: tuple[int, int], radius: int = 5) -> Tensor:
