@@ -26,10 +26,10 @@ from torch.nn import functional
 from torchcam import methods as peers
 
 from tag2mask.localize import LocalizeOptions, folded, merge, responses
-from tag2mask.nn.views import resize, scaled_size
 from tag2mask.masks import threshold
 from tag2mask.methods.cam import CAM, CAMOptions
 from tag2mask.nn.backbones import Backbone, BackboneOptions
+from tag2mask.nn.views import resize, scaled_size
 from tag2mask.storage import write_tensors
 
 SIZE = 375, 500

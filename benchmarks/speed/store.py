@@ -17,9 +17,9 @@ import torch
 from torch.nn import functional
 
 from tag2mask.localize import merge
-from tag2mask.nn.views import scaled_size
 from tag2mask.mapping import read_maps
 from tag2mask.masks import threshold
+from tag2mask.nn.views import scaled_size
 from tag2mask.storage import write_tensors
 from tag2mask.types import CamSet
 

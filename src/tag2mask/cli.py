@@ -9,7 +9,7 @@ import itertools
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, field, fields, make_dataclass
+from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
@@ -285,7 +285,14 @@ def _short_help() -> None:
 
 
 def field_docs(kind: type[Any]) -> dict[str, str]:
-    """The docstring below each field of a dataclass."""
+    """The docstring below each field of a dataclass, inherited ones with their own."""
+    docs: dict[str, str] = {}
+    for part in reversed([base for base in kind.__mro__ if is_dataclass(base)]):
+        docs |= _own_docs(part)
+    return docs
+
+
+def _own_docs(kind: type[Any]) -> dict[str, str]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
     body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
     docs = {}

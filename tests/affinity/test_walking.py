@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from tag2mask.affinity import IRN, LEARNED, AffinityWalk, IRNOptions
+from tag2mask.affinity.pairs import on_full_grid, path_affinity
 from tag2mask.nn.backbones import Backbone, BackboneOptions
 from tag2mask.nn.views import resize
+from tag2mask.nn.walk import half_disc
 from tag2mask.types import CamSet
 
 
@@ -51,9 +53,6 @@ class Walled(IRN):  # type: ignore[misc]  # final, but here only the edges are d
     """A wall of edges through the middle, whatever the photograph."""
 
     def near(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        from tag2mask.affinity.pairs import on_full_grid, path_affinity
-        from tag2mask.nn.walk import half_disc
-
         edges = torch.zeros(1, 16, 16)
         edges[:, :, 8] = 1
         found = [on_full_grid(path_affinity(edges, s), s, (16, 16)) for s in half_disc(5)]
@@ -65,8 +64,7 @@ def test_evidence_spreads_up_to_a_wall_of_edges() -> None:
     maps = torch.zeros(1, 16, 16)
     maps[:, 4:12, 2:5] = 1
     image = torch.zeros(3, 64, 64, dtype=torch.uint8)
-    found = AffinityWalk(network, 64.0)(image, CamSet("a", torch.tensor([1]), maps, (64, 64))).maps[
-        0
-    ]
+    cams = CamSet("a", torch.tensor([1]), maps, (64, 64))
+    found = AffinityWalk(network, 64.0)(image, cams).maps[0]
     assert float(found[:, :8].min()) > 0.5
     assert not found[:, 8:].any()

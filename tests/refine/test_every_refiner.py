@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import pytest
 import torch
 
+from tag2mask.affinity import LEARNED, AffinityWalk
 from tag2mask.errors import InputError
 from tag2mask.masks import threshold
+from tag2mask.nn.backbones import Backbone, BackboneOptions
 from tag2mask.refine import REFINERS, Refiner
 from tag2mask.types import CamSet, Size
 
 SIZES = [(1, 1), (1, 40), (40, 1), (2, 3), (31, 47)]
 
 
-@pytest.fixture(params=REFINERS)
+@pytest.fixture(params=[*REFINERS, *LEARNED])
 def refiner(request: pytest.FixtureRequest) -> Refiner:
-    made: Refiner = REFINERS[request.param]()
-    return made
+    name: str = request.param
+    return learned(name) if name in LEARNED else REFINERS[name]()
+
+
+@cache
+def learned(name: str) -> AffinityWalk:
+    """As it is before its training."""
+    kind = LEARNED[name]
+    trunk = Backbone(BackboneOptions("test_efficientnet", "none"))
+    return AffinityWalk(kind(kind.Options(), trunk), 48.0)
 
 
 def photograph(size: Size, constant: bool = False) -> torch.Tensor:

@@ -75,8 +75,8 @@ class PSA(AffinityNetwork):
             for given, kept in zip(channels, widths, strict=True)
         )
         self.mix = nn.Conv2d(sum(widths), sum(widths), 1, bias=False)
-        for layer in self.reduce:
-            nn.init.kaiming_normal_(layer.weight)
+        for weight in self.reduce.parameters():
+            nn.init.kaiming_normal_(weight)
         nn.init.xavier_uniform_(self.mix.weight, gain=GAIN)
 
     def embed(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
