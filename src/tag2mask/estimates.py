@@ -18,10 +18,10 @@ from tag2mask.evaluate import quality as measure
 from tag2mask.evaluate import scores as score
 from tag2mask.evaluate.powered import FEWEST
 from tag2mask.localize import folded
-from tag2mask.localize.maps import resize, scaled_size
 from tag2mask.mapping import decoded, read_maps, read_refined, read_scales
 from tag2mask.masks import threshold
 from tag2mask.method import Method
+from tag2mask.nn.views import resize, scaled_size
 from tag2mask.progress import track
 from tag2mask.runs import Stage
 from tag2mask.sources import same_size_batches, shrink
