@@ -18,12 +18,13 @@ from PIL import Image
 from torch import Tensor
 
 from tag2mask.data import read_image
-from tag2mask.localize.maps import merge, resize
+from tag2mask.localize.maps import merge
 from tag2mask.masks import threshold
 from tag2mask.method import Method
 from tag2mask.methods import METHODS
 from tag2mask.nn.backbones import Backbone, BackboneOptions
 from tag2mask.nn.superpixels import SuperpixelOptions, superpixels
+from tag2mask.nn.views import resize
 from tag2mask.refine import PAR
 from tag2mask.report import overlay
 from tag2mask.storage import write_labels

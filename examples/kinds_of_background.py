@@ -20,12 +20,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from tag2mask.data import read_image
-from tag2mask.localize.maps import resize
 from tag2mask.methods.fbr import FBR, FBROptions
 from tag2mask.nn.backbones import Backbone, BackboneOptions
 from tag2mask.nn.clusters import cluster_centres
 from tag2mask.nn.host import normalised
 from tag2mask.nn.labels import cell_labels
+from tag2mask.nn.views import resize
 from tag2mask.storage import voc_palette
 from tag2mask.types import BACKGROUND
 
