@@ -36,6 +36,7 @@ from tag2mask.methods.drs import DRSOptions
 from tag2mask.methods.eps import EPSOptions
 from tag2mask.methods.fbr import FBROptions
 from tag2mask.methods.ppc import PPCOptions
+from tag2mask.methods.rec import RECOptions
 from tag2mask.methods.seam import SEAMOptions
 from tag2mask.methods.ssc import SSCOptions
 from tag2mask.pipeline import fit
@@ -68,6 +69,7 @@ ROWS: dict[str, MethodOptions] = {
     "ppc+eps": EPSOptions(host="ppc"),
     "eps+fbr": FBROptions(host="eps"),
     "ppc+eps+fbr": FBROptions(host="ppc-eps"),
+    "rec": RECOptions(),
     "upper bound": CAMOptions(),
 }
 MOST = 400  # photographs trained on, evenly taken from the list: two cores have an hour

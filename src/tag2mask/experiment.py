@@ -21,6 +21,7 @@ from tag2mask.methods.drs import DRSOptions
 from tag2mask.methods.eps import EPSOptions
 from tag2mask.methods.fbr import SALIENT, FBROptions
 from tag2mask.methods.ppc import PPCOptions
+from tag2mask.methods.rec import RECOptions
 from tag2mask.methods.rtc import RTCOptions
 from tag2mask.methods.seam import SEAMOptions
 from tag2mask.methods.ssc import SSCOptions
@@ -38,6 +39,7 @@ MethodOptions = (
     | EPSOptions
     | FBROptions
     | PPCOptions
+    | RECOptions
     | RTCOptions
     | SEAMOptions
     | SSCOptions

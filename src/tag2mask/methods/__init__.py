@@ -11,6 +11,7 @@ from tag2mask.methods.drs import DRS
 from tag2mask.methods.eps import EPS
 from tag2mask.methods.fbr import FBR
 from tag2mask.methods.ppc import PPC
+from tag2mask.methods.rec import REC
 from tag2mask.methods.rtc import RTC
 from tag2mask.methods.seam import SEAM
 from tag2mask.methods.ssc import SSC
@@ -22,9 +23,23 @@ METHODS: Final[dict[str, type[Any]]] = {
     "eps": EPS,
     "fbr": FBR,
     "ppc": PPC,
+    "rec": REC,
     "rtc": RTC,
     "seam": SEAM,
     "ssc": SSC,
 }
 
-__all__ = ["AMN", "CAM", "DRS", "EPS", "FBR", "METHODS", "PPC", "RTC", "SEAM", "SSC", "Method"]
+__all__ = [
+    "AMN",
+    "CAM",
+    "DRS",
+    "EPS",
+    "FBR",
+    "METHODS",
+    "PPC",
+    "REC",
+    "RTC",
+    "SEAM",
+    "SSC",
+    "Method",
+]

@@ -229,11 +229,11 @@ def normalised(
     return scaled
 
 
-def two_rates(host: CAMHost, rate: float, head: float, decay: float) -> AdamW:
+def two_rates(host: nn.Module, rate: float, head: float, decay: float) -> AdamW:
     """One AdamW, two groups: pretrained layers, and the new ones `head` times as fast."""
-    every = list(host.named_parameters())
-    pretrained = [p for name, p in every if p.requires_grad and name.startswith("backbone.")]
-    new = [p for name, p in every if p.requires_grad and not name.startswith("backbone.")]
+    every = [(".backbone." in f".{name}", p) for name, p in host.named_parameters()]
+    pretrained = [p for inside, p in every if p.requires_grad and inside]
+    new = [p for inside, p in every if p.requires_grad and not inside]
     groups = [{"params": pretrained, "lr": rate}, {"params": new, "lr": rate * head}]
     return AdamW([g for g in groups if g["params"]], weight_decay=decay)
 

@@ -34,12 +34,16 @@ def showing(network: nn.Module, known: Mapping[str, Any]) -> nn.Module:
 
 
 @contextmanager
-def watching(modules: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
-    """What the modules put out from here on, in the order in which they run; without gradient."""
+def watching(modules: Sequence[nn.Module], gradient: bool = False) -> Iterator[list[Tensor]]:
+    """What the modules put out from here on, in the order in which they run.
+
+    Args:
+        gradient: it passes through what is seen.
+    """
     seen: list[Tensor] = []
 
     def note(_module: nn.Module, _given: Any, found: Tensor) -> None:
-        seen.append(found.detach())
+        seen.append(found if gradient else found.detach())
 
     handles = [module.register_forward_hook(note) for module in modules]
     try:
