@@ -16,7 +16,7 @@ def overlap(probabilities: Array, saliency: Array, inside: Array) -> float:
         if shown and p > 0.5:
             claimed += 1
             salient += int(s > 0.5)
-    return salient / claimed if claimed else 0.0
+    return salient / claimed if claimed else 1.0
 
 
 def loss(

@@ -36,7 +36,7 @@ def overlap(
 
         O_c = sum over i of [p_ci > ½] [S_i > ½] / sum over i of [p_ci > ½]
 
-    Zero for a class that claims no cell.
+    One for a class that claims no cell: nothing contradicts it yet.
 
     Args:
         inside: cells that show the photograph; the others do not count.
@@ -44,9 +44,9 @@ def overlap(
     claimed = (probabilities > CERTAIN) & inside[:, None]
     salient = claimed & (saliency > CERTAIN)[:, None]
     exact = probabilities.dtype
-    counts = claimed.sum(dim=(2, 3), dtype=exact).clamp(min=1)
-    shares: Tensor = salient.sum(dim=(2, 3), dtype=exact) / counts
-    return shares
+    counts = claimed.sum(dim=(2, 3), dtype=exact)
+    shares: Tensor = salient.sum(dim=(2, 3), dtype=exact) / counts.clamp(min=1)
+    return shares.where(counts > 0, 1.0)
 
 
 def estimate(

@@ -21,8 +21,9 @@ Weakly Supervised Semantic Segmentation, CVPR 2021.
 
 Differs from the paper: nothing known but what docs/methods/eps.md names.
 
-Differs from the official code: saliency is the mean over each cell, not a sample; padding is in no
-term; AdamW replaces SGD, as in CAM.
+Differs from the official code: a class that claims no cell is foreground, not background (measured,
+docs/journal.md); saliency is the mean over each cell, not a sample; padding is in no term; AdamW
+replaces SGD, as in CAM.
 """
 
 from __future__ import annotations
