@@ -62,7 +62,7 @@ USAGE: Final = """tag2mask: segment images from image-level tags alone.
   tag2mask export RUN --onnx                             the network, for other programs
   tag2mask export RUN --coco --voc --cvat ...            its masks, for other programs
   tag2mask score RUN [--truth DIR]                       the run's scores again; from a few masks
-  tag2mask compare RUN RUN...                            runs side by side
+  tag2mask compare RUN RUN... [--html FILE]              runs side by side
   tag2mask tune PHOTOS --vary train.steps=100,200 ...    which options do best, judged without masks
   tag2mask data check PHOTOS --tags tags.csv             what is there, before anyone trains
   tag2mask data compose --out DIR                        a practice set with exact masks
@@ -337,10 +337,12 @@ def _score(words: list[str]) -> None:
 
 
 def _compare(words: list[str]) -> None:
+    words, html = _take(words, "--html", "")
     if not words or any(word.startswith("-") for word in words):
         print("tag2mask compare RUN RUN...: runs side by side.")
+        print("  --html FILE   two runs, photograph by photograph, on a page")
         return
-    commands.compare([Path(word) for word in words])
+    commands.compare([Path(word) for word in words], Path(html) if html else None)
 
 
 def _check(words: list[str]) -> None:

@@ -26,6 +26,7 @@ from tag2mask.evaluate.powered import FEWEST
 from tag2mask.experiment import Experiment, from_json
 from tag2mask.nn.slic import is_compiled
 from tag2mask.nn.weights import EMBEDDED
+from tag2mask.pairs import compare_pages
 from tag2mask.pipeline import Until, fit
 from tag2mask.refine import native
 from tag2mask.report import compare_table, powered_table, scores_table, trials_table
@@ -140,9 +141,15 @@ def score(folder: Path, truth: Path | None = None) -> None:
     Console().print("Right only if the photographs with truth were drawn at random.")
 
 
-def compare(folders: Sequence[Path]) -> None:
-    """Print runs side by side."""
+def compare(folders: Sequence[Path], html: Path | None = None) -> None:
+    """Print runs side by side; two of them also photograph by photograph, on a page."""
     Console().print(compare_table({str(folder): _scores(folder) for folder in folders}))
+    if html is None:
+        return
+    if len(folders) != 2:
+        raise InputError(f"--html shows two runs; {len(folders)} came. Give two.")
+    count = compare_pages((folders[0], folders[1]), html)
+    Console().print(f"{count} photographs in {html}", highlight=False, soft_wrap=True)
 
 
 def _scores(folder: Path) -> dict[str, Any]:

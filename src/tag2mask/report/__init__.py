@@ -1,9 +1,10 @@
 """Tell people: pictures of decisions, tables on the terminal, one self-contained page."""
 
-from tag2mask.report.gallery import MOST, PSEUDO, GalleryItem
+from tag2mask.report.gallery import MOST, PSEUDO, GalleryItem, gallery_data
 from tag2mask.report.headline import Headline, headline
 from tag2mask.report.overlay import encode, heat, overlay, thumbnail, thumbnail_labels
 from tag2mask.report.page import PageContent, write_page
+from tag2mask.report.pair import PairRow, write_pair
 from tag2mask.report.sheet import sheet, write_jpeg
 from tag2mask.report.tables import compare_table, powered_table, scores_table
 from tag2mask.report.trials import trials_markdown, trials_table
@@ -14,8 +15,10 @@ __all__ = [
     "GalleryItem",
     "Headline",
     "PageContent",
+    "PairRow",
     "compare_table",
     "encode",
+    "gallery_data",
     "headline",
     "heat",
     "overlay",
@@ -28,4 +31,5 @@ __all__ = [
     "trials_table",
     "write_jpeg",
     "write_page",
+    "write_pair",
 ]
