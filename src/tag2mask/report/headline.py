@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -63,7 +63,7 @@ def headline(scores: Mapping[str, Any], quality: Mapping[str, Any] | None) -> He
         asides = [(percent(s["miou"]), CALLED[p].format(count=s["images"])) for p, s in rest]
         return Headline(
             percent(score["miou"]),
-            _spread(score),
+            "",
             CALLED[place].format(count=score["images"]),
             tuple(asides),
             doubtful,
@@ -81,11 +81,6 @@ def _powered(name: str, entry: Mapping[str, Any]) -> str:
         f"mean IoU of a photograph, {name}, all {entry['total']} of them; estimated from truth for "
         f"{entry['known']} (95 % interval {percent(entry['low'])} … {percent(entry['high'])})"
     )
-
-
-def _spread(score: Mapping[str, Any]) -> str:
-    spread: Sequence[float] | None = score.get("spread")
-    return f"{percent(spread[0])} … {percent(spread[1])}" if spread else ""
 
 
 def _doubts(quality: Mapping[str, Any] | None) -> tuple[int | None, int]:
