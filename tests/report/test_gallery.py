@@ -78,14 +78,27 @@ def test_items_are_asked_for_one_by_one() -> None:
     assert alive == [0, 1, 2]
 
 
-def test_examples_are_two_of_the_best_the_middle_and_the_worst() -> None:
-    photos = [{"numbers": {"score": score / 100}} for score in range(40)]
-    found = [(e["photo"], e["why"]) for e in examples(photos, "score")]
-    best, middle, worst = "among the best", "in the middle", "among the worst"
+@pytest.mark.parametrize(
+    ("key", "best", "worst"),
+    [
+        ("score", "among the best", "among the worst"),
+        ("estimate", "judged good", "judged bad"),
+    ],
+)
+def test_examples_are_of_the_best_the_middle_and_the_worst(key: str, best: str, worst: str) -> None:
+    photos = [{"numbers": {key: value / 100}} for value in range(40)]
+    middle = "in the middle"
+    found = [(e["photo"], e["why"]) for e in examples(photos)]
     assert found == [(37, best), (36, best), (20, middle), (19, middle), (3, worst), (2, worst)]
 
 
-@pytest.mark.parametrize("key", ["score", None])
-def test_few_photographs_are_all_examples(key: str | None) -> None:
-    photos = [{"numbers": {"score": 0.1 * n}} for n in range(4)]
-    assert {e["photo"] for e in examples(photos, key)} == {0, 1, 2, 3}
+def test_truth_for_a_few_picks_no_examples() -> None:
+    few = {0: {"score": 0.9}, 1: {"score": 0.1}}
+    photos = [{"numbers": {"estimate": n / 9} | few.get(n, {})} for n in range(9)]
+    assert {e["why"] for e in examples(photos)} == {"judged good", "in the middle", "judged bad"}
+
+
+@pytest.mark.parametrize("numbers", [{"score": 0.4}, {}])
+def test_few_photographs_are_all_examples(numbers: dict[str, float]) -> None:
+    photos = [{"numbers": numbers} for _ in range(4)]
+    assert {e["photo"] for e in examples(photos)} == {0, 1, 2, 3}

@@ -61,7 +61,8 @@ def page(photographs: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     content = PageContent(
         name="</script><i>name", method="cam", backbone="b", data="d", images=COUNT, machine="m",
         seconds=None, seed=0, classes=CLASSES, supervision=("image tags",),
-        headline=Headline("12.3", "", "mIoU", (), 8, COUNT), scores={"splits": {}}, training={},
+        headline=Headline("12.3", "± 4", "mean IoU " * 20, (), 8, COUNT), scores={"splits": {}},
+        training={},
         together=[[3, 1], [1, 2]], level=LEVEL, gallery=items, shown=COUNT, photographs=COUNT,
     )  # fmt: skip
     write_page(content, path)
@@ -188,6 +189,10 @@ def test_an_example_leads_to_its_photograph(browser: Browser) -> None:
     place = "document.activeElement.getBoundingClientRect().top"
     assert browser.run("document.activeElement.tagName") == "ARTICLE"
     assert 0 <= browser.run(place) < 200
+
+
+def test_a_long_answer_leaves_room_beside_it(browser: Browser) -> None:
+    assert browser.run("document.querySelector('.aside').getBoundingClientRect().width") > 500
 
 
 def test_names_are_text(browser: Browser) -> None:

@@ -19,7 +19,6 @@ from tag2mask.storage import voc_palette
 PSEUDO: Final = "pseudo mask"  # the decision that the level decides again
 DECISIONS: Final = (PSEUDO, "network", "truth")
 MAPS: Final = 4  # strongest maps kept of one photograph
-BEST: Final = ("score", "estimate")  # what examples are picked by, if it is there
 MOST: Final = 1000  # photographs in one page
 
 
@@ -162,31 +161,36 @@ def gallery_data(
         "numbers": [{"key": key, "name": name} for key, name in known.items()],
         "maps": any(photo["maps"] for photo in photos),
         "photos": photos,
-        "examples": examples(photos, next((key for key in BEST if key in known), None)),
+        "examples": examples(photos),
     }
 
 
-def examples(photos: Sequence[Mapping[str, Any]], key: str | None) -> list[dict[str, Any]]:
-    """Two of the best, two in the middle and two of the worst by a number; the first without one.
+def examples(photos: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Two of the best, two in the middle and two of the worst; the first six without any number.
 
-    The very first and the very last of many are often odd, so a twentieth is left out at each end.
+    By true IoU if half of the photographs that are judged at all have it, else by the estimate. The
+    very first and the very last of many are often odd, so a twentieth is left out at each end.
     """
-    if key is None:
-        return [{"photo": n, "why": "example"} for n in range(min(6, len(photos)))]
-    ranked = sorted(
-        (n for n, photo in enumerate(photos) if key in photo["numbers"]),
-        key=lambda n: photos[n]["numbers"][key],
-    )
+    ranked, judged = _ranked(photos, "score"), _ranked(photos, "estimate")
+    best, worst = "among the best", "among the worst"
+    if 2 * len(ranked) < len(judged):
+        ranked, best, worst = judged, "judged good", "judged bad"
     if len(ranked) < 6:
-        return [{"photo": n, "why": "example"} for n in reversed(ranked)]
-    middle = len(ranked) // 2
-    edge = len(ranked) // 20
+        shown = [*reversed(ranked)] or list(range(min(6, len(photos))))
+        return [{"photo": n, "why": "example"} for n in shown]
+    middle, edge = len(ranked) // 2, len(ranked) // 20
     chosen = {
-        "among the best": (len(ranked) - 1 - edge, len(ranked) - 2 - edge),
+        best: (len(ranked) - 1 - edge, len(ranked) - 2 - edge),
         "in the middle": (middle, middle - 1),
-        "among the worst": (edge + 1, edge),
+        worst: (edge + 1, edge),
     }
     return [{"photo": ranked[n], "why": why} for why, places in chosen.items() for n in places]
+
+
+def _ranked(photos: Sequence[Mapping[str, Any]], key: str) -> list[int]:
+    """Numbers of the photographs that have a number, lowest first."""
+    having = [n for n, photo in enumerate(photos) if key in photo["numbers"]]
+    return sorted(having, key=lambda n: photos[n]["numbers"][key])
 
 
 def _text(content: bytes) -> str:

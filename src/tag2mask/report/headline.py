@@ -72,7 +72,7 @@ def headline(scores: Mapping[str, Any], quality: Mapping[str, Any] | None) -> He
     if doubtful is None:
         return Headline("–", "", "no truth was given, so nothing is scored")
     number = f"{estimated - doubtful}"
-    what = "photographs without a doubt; no truth was given, so nothing is scored"
+    what = "pseudo masks that nothing speaks against; no truth was given, so nothing is scored"
     return Headline(number, f"of {estimated}", what, (), doubtful, estimated)
 
 
