@@ -1,10 +1,13 @@
 """What every way of refining makes of the same maps: mIoU of pseudo masks, seconds a photograph.
 
     python benchmarks/quality/refiners.py runs/quality/*-cam-* --every 4
+    python benchmarks/quality/refiners.py runs/quality/*-cam-0 --every 4 --ways none par irn par,irn
 
 Each argument is a run of `tag2mask fit` with maps, tags and truth; runs whose names differ in the
-number at their end only are seeds of one row. Every way starts from the stored maps. `--write FILE`
-writes the table as Markdown; what was measured is kept beside it as JSON and not measured again.
+number at their end only are seeds of one row. Every way starts from the stored maps; what is
+learned (psa, irn) is learned from the maps of all photographs of the run, in a folder beside
+`--keep`. `--write FILE` writes the table as Markdown; what was measured is kept as JSON and not
+measured again.
 """
 
 from __future__ import annotations
@@ -20,12 +23,17 @@ from typing import Final
 import torch
 from table import machine, spread
 
+from tag2mask.affinity import LEARNED
 from tag2mask.data import open_data, read_image
 from tag2mask.evaluate import Curve, confusion, curve_counts, scores
 from tag2mask.experiment import Experiment, from_json
-from tag2mask.mapping import peaks, read_maps
+from tag2mask.learned import affinity_options, learned_refiner, train_affinity
+from tag2mask.mapping import peaks, read_maps, refine_maps
 from tag2mask.masks import blind_level, threshold
 from tag2mask.refine import CRF, PAR, CRFOptions, Refiner, RegionVote
+from tag2mask.runs import Run
+from tag2mask.seeding import make_seeds
+from tag2mask.stages import Context
 from tag2mask.storage import read_json, write_json, write_text
 from tag2mask.types import CamSet, Confusion
 
@@ -39,12 +47,41 @@ def refiner(name: str, maps: Sequence[CamSet]) -> Refiner:
     return PAR() if name == "par" else RegionVote()
 
 
+def learned(context: Context, way: str) -> Refiner:
+    """A learned refiner, trained on the maps of all photographs as the pipeline trains it."""
+    before, _, name = way.rpartition(",")
+    source = "maps"
+    for place, first in enumerate(filter(None, before.split(",")), start=1):
+        stage = context.run.stage(f"refined-{place}-{first}")
+        if not stage.done:
+            refine_maps(context, stage, first, source)
+            stage.finish()
+        source = stage.folder.name
+    labels = context.run.stage(f"{name}-labels", way=way)
+    trained = context.run.stage(name, way=way)
+    if not trained.done:
+        make_seeds(context, labels, source, affinity_options(context.experiment, name).seeds)
+        train_affinity(context, trained, name, labels.folder.name)
+        trained.finish()
+    return learned_refiner(context, name)
+
+
+def scratch(run: Path, keep: Path) -> Run:
+    """A folder for what is learned; photographs checked and maps are the run's."""
+    folder = keep.parent / "learned" / run.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("maps", "data"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to((run / name).resolve())
+    return Run(folder)
+
+
 def stored(cams: CamSet) -> CamSet:
     """What the pipeline would read again: maps as bytes."""
     return CamSet(cams.id, cams.classes, (cams.maps * 255).round() / 255, cams.size)
 
 
-def measure(run: Path, every: int) -> dict[str, dict[str, float]]:
+def measure(run: Path, every: int, ways: Sequence[str], keep: Path) -> dict[str, dict[str, float]]:
     """Blind and oracle mIoU and seconds a photograph of every way, on part of a run."""
     experiment: Experiment = from_json(read_json(run / "experiment.json"))
     data = open_data(experiment.data)
@@ -60,12 +97,14 @@ def measure(run: Path, every: int) -> dict[str, dict[str, float]]:
     reached: dict[str, tuple[list[CamSet], float]] = {
         "": ([read_maps(run / "maps", p.id) for p in photos], 0.0)
     }
+    context = Context(experiment, scratch(run, keep), data)
     found = {}
-    for way in WAYS:
+    for way in ways:
         before, _, last = way.rpartition(",")
         maps, seconds = reached[before]
         if way != "none":
-            follow, started = refiner(last, maps), time.process_time()
+            follow = learned(context, way) if last in LEARNED else refiner(last, maps)
+            started = time.process_time()
             maps = [stored(follow(i, m)) for i, m in zip(images, maps, strict=True)]
             seconds += (time.process_time() - started) / len(maps)
         reached[way] = maps, seconds
@@ -84,14 +123,14 @@ def measure(run: Path, every: int) -> dict[str, dict[str, float]]:
     return found
 
 
-def table(measured: dict[str, dict[str, dict[str, float]]]) -> str:
+def table(measured: dict[str, dict[str, dict[str, float]]], ways: Sequence[str]) -> str:
     """Ways by data sets; mIoU at the blind level, and at the best level (oracle) in brackets."""
     groups: dict[str, list[dict[str, dict[str, float]]]] = {}
     for name, found in measured.items():
         groups.setdefault(name.rpartition("-")[0], []).append(found)
     lines = ["| refinement | " + " | ".join(groups) + " | mean | s a photograph |"]
     lines.append("|---|" + "--:|" * (len(groups) + 2))
-    for way in WAYS:
+    for way in ways:
         cells, means = [], []
         for runs in groups.values():
             blind = [found[way]["blind"] for found in runs]
@@ -109,6 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--every", type=int, default=1, help="every n-th photograph")
+    parser.add_argument("--ways", nargs="+", default=WAYS, help="refiners, those in turn by commas")
     parser.add_argument("--keep", type=Path, default=Path("runs/refiners.json"))
     parser.add_argument("--write", type=Path, help="Markdown file for the table")
     given = parser.parse_args()
@@ -116,9 +156,9 @@ def main() -> None:
     measured = read_json(given.keep) if given.keep.is_file() else {}
     for run in given.runs:
         if run.name not in measured:
-            measured[run.name] = measure(run, given.every)
+            measured[run.name] = measure(run, given.every, given.ways, given.keep)
             write_json(given.keep, measured)
-    text = f"{table(measured)}\n{machine()}\n"
+    text = f"{table(measured, given.ways)}\n{machine()}\n"
     print(text)
     if given.write:
         write_text(given.write, text)

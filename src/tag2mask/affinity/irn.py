@@ -12,11 +12,13 @@ Relations, CVPR 2019.
 | L_B | terms | `network.pair_terms` (half of it) |
 | L_D_fg, δ(i, j) − δ̂(i, j) | `step`, `difference` | `displacement_costs` |
 | L_D_bg | | `displacement_costs` |
-| T^t · vec(M ⊙ (1 − B)) | `near` | `nn.walk`, `walking.AffinityWalk` |
+| T^t · vec(M ⊙ (1 − B)) | `near`, `off_edges` | `nn.walk`, `walking.AffinityWalk` |
 
-Differs from the paper: nothing known. Differs from the official code: the line between two cells is
-the discrete one, where the code takes all cells closer than 1 to it; AdamW; the displacement branch
-has `width` channels where the code has 256.
+Differs from the paper: maps stay on the edges unless `off_edges` says otherwise. Differs from the
+official code: the line between two cells is the discrete one, where the code takes all cells closer
+than 1 to it (effect unknown); AdamW; by default a narrower displacement branch, and a draw of the
+pairs at every step. The recipe `cam_irn_voc` has the
+official values.
 """
 
 from __future__ import annotations
@@ -67,6 +69,9 @@ class IRNOptions(AffinityOptions):
     """Channels of the displacement branch, a multiple of 32 (official code: 256)."""
     displacement: float = 1.0
     """The displacement branch learns this many times faster (official code: 10)."""
+    off_edges: bool = False
+    """Multiply maps by 1 − edge before the walk (official code: yes). In small photographs thin
+    things are edge all through (measured, docs/journal.md)."""
 
     def __post_init__(self) -> None:
         AffinityOptions.__post_init__(self)
@@ -174,11 +179,12 @@ class IRN(AffinityNetwork):
     def near(
         self, images: Float[Tensor, "B 3 H W"]
     ) -> tuple[Float[Tensor, "B P h w"], Float[Tensor, "B h w"]]:
-        """Affinities by the edges between; maps are taken off the edges before the walk."""
+        """Affinities by the edges between; maps are taken off the edges if the options say so."""
         edges = exact(self.edge(self.pyramid(images), self.grid(images))).sigmoid()
         size = (edges.shape[1], edges.shape[2])
         found = [on_full_grid(path_affinity(edges, s), s, size) for s in half_disc(RADIUS)]
-        return torch.stack(found, dim=1), 1 - edges
+        kept = 1 - edges if self.options.off_edges else torch.ones_like(edges)
+        return torch.stack(found, dim=1), kept
 
 
 def displacement_costs(

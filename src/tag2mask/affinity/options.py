@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tag2mask.errors import InputError
 from tag2mask.nn.seeds import SeedOptions
-from tag2mask.nn.walk import BETA, STEPS
+from tag2mask.nn.walk import BETA
 
 ELSEWHERE: Final = {"foreground", "background", "beta", "walk"}
 
@@ -25,14 +25,15 @@ class AffinityOptions:
     directions: int = 32
     """Of the ways from a cell to such a neighbour so many are drawn anew at every training step, or
     all (official codes: all, which is 34 for a radius of 5 and 152 for 10)."""
-    rate: float = 1e-3
-    """Learning rate of AdamW (official codes: 0.1 of SGD)."""
+    rate: float = 3e-3
+    """Learning rate of AdamW (measured, docs/journal.md; official codes: 0.1 of SGD)."""
     decay: float = 1e-4
     """Weight decay (IRN)."""
     beta: float = BETA
     """Power of the affinities in the walk: higher, and less crosses an edge."""
-    walk: int = STEPS
-    """Steps of the walk (official codes: T squared 8 times)."""
+    walk: int = 64
+    """Steps of the walk (measured on grids of 40 to 48 cells, docs/journal.md; official codes: 256,
+    on grids of more than a hundred)."""
 
     def __post_init__(self) -> None:
         name = "--" + type(self).__name__.removesuffix("Options").lower()
