@@ -27,7 +27,7 @@ from tag2mask.storage import read_json, read_labels
 from tag2mask.train import TrainOptions
 
 OWN = ["irn-labels", "irn", "refined-1-irn", "refined", "masks"]
-BEHIND = ["network", "predictions", "scores", "report"]
+BEHIND = ["network", "predictions", "quality", "scores", "report"]
 
 
 def experiment(drawn: Path, **changes: Any) -> Experiment:
