@@ -17,7 +17,6 @@ OFFICIAL = RECOptions(
     guidance_cell=1,
     seen="imagelet",
     ground="black",
-    judged="tags",
     regulation="area",
     told=False,
     absent=1000,  # all of them
@@ -67,7 +66,7 @@ def rec_ablation(photos: Path, tags: Path, seed: int = 0) -> list[Experiment]:
         "rec without guidance": replace(ours, guidance=0.0),
         "rec, equal parts": replace(ours, regulation="area"),
         "rec, pooled size": replace(ours, regulation="pooling"),
-        "rec, g judged by tags": replace(ours, judged="tags"),
+        "rec, evidence": replace(ours, judged="evidence", guidance=0.1),
         "rec, drawn labels": replace(ours, composition="gumbel"),
         "rec, g sees image-lets": replace(ours, seen="imagelet"),
         "rec, black ground": replace(ours, ground="black"),

@@ -89,8 +89,8 @@ def guidance(scores: dict[tuple[int, int], Array], weights: Array, tags: Array) 
             losses = [
                 cross_entropy(float(s), t) for s, t in zip(scores[b, k], targets, strict=True)
             ]
-            total += weights[b, k] * sum(losses) / len(losses)
-    return total / (photos * labels)
+            total += weights[b, k] * sum(losses)
+    return total / float(weights.sum())
 
 
 def prior_loss(shares: Array, inside: Array, tags: Array, share: float) -> float:

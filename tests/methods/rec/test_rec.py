@@ -245,3 +245,14 @@ def test_the_segmentation_is_the_masklets_on_pixels() -> None:
 def test_values_that_mean_nothing_are_refused(option: dict[str, float], words: str) -> None:
     with pytest.raises(InputError, match=words):
         RECOptions(**option)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def test_without_tags_the_classifier_weighs_the_classes() -> None:
+    room, free = rec(told=True).eval(), rec().eval()
+    images = batch().images
+    tags = torch.sigmoid(room.classify(images))
+    shares = room.segment(images).softmax(dim=1)
+    plain = free.segment(images).softmax(dim=1)
+    expected = torch.cat([plain[:, :1], plain[:, 1:] * tags[:, :, None, None]], dim=1)
+    torch.testing.assert_close(shares, expected / expected.sum(dim=1, keepdim=True))

@@ -41,9 +41,10 @@ def guidance_loss(
 ) -> Scalar:
     """A tag's picture shows that class and no other; those of other labels show none.
 
-        L_cls = 1/(B L) sum over photographs b and labels k of w_bk BCE(g(C_bk), target_bk)
+        L_cls = sum over photographs b and labels k of w_bk BCE(g(C_bk), target_bk) / sum of w
 
-    BCE is the mean over classes; a target is zero but for entry k, which is y_k.
+    BCE is the sum over classes, so that a class counts as much among many (the released code has
+    one class, and the mean); a target is zero but for entry k, which is y_k.
 
     Args:
         scores: logits of g.
@@ -55,8 +56,8 @@ def guidance_loss(
     targets = functional.one_hot(labels, weights.shape[1])[:, 1:] * wanted[:, None]
     losses = functional.binary_cross_entropy_with_logits(
         scores, targets.to(scores.dtype), reduction="none"
-    ).mean(dim=1)
-    return (losses * weights[pairs].to(losses.dtype)).sum() / weights.numel()
+    ).sum(dim=1)
+    return (losses * weights[pairs].to(losses.dtype)).sum() / weights.sum()
 
 
 def evidence_loss(

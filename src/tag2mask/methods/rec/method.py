@@ -31,8 +31,8 @@ upsampling of odd grids meets the encoder's.
 Differs by default (`recipes/rec.py` has the released form, `rec_official`): light decoders on a
 pretrained backbone; a photograph is composed of its tags and the background; g sees the photograph,
 cut out by mask-lets averaged over cells, on ImageNet's mean colour, there the image-let on black;
-what it says counts in units of the whole photograph; tags are expected to take a share of the
-picture, there half; image-lets are coarse; the weights. Why stands in docs/methods/rec.md.
+tags are expected to take a fifth of the picture, there equal parts; image-lets are coarse; the
+weights. Without tags g's scores weigh the classes. Why stands in docs/methods/rec.md.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ class RECOptions:
     (official code before its last form)."""
     share: float = 0.2
     """How much of a picture its tags are expected to take, for "prior" (ours)."""
-    judged: Guidance = "evidence"
-    """What L_cls asks of g: evidence in units of the photograph's own (ours), or tags (paper)."""
+    judged: Guidance = "tags"
+    """What L_cls asks of g: tags (paper), or evidence in units of the photograph's own (ours)."""
     seen: Literal["photograph", "imagelet"] = "photograph"
     """What g sees where a label is: the photograph (ours), or the label's image-let (paper)."""
     ground: Literal["mean", "black"] = "mean"
@@ -106,13 +106,14 @@ class RECOptions:
     """Weight of L_recon (official code)."""
     size: float = 0.1
     """Weight of L_mask (measured, docs/journal.md; official code: 1e-3)."""
-    guidance: float = 0.1
+    guidance: float = 0.05
     """Weight of L_cls (measured, docs/journal.md; official code: 1e-3)."""
     guidance_cell: int = 16
     """Pixels over which mask-lets are averaged where g looks (ours; official code: 1). Thin lines
     deceive g."""
     told: bool = True
-    """Tags say which labels a photograph is composed of (ours); in the paper all take part."""
+    """Tags say of which labels a photograph is composed, and where there are none, g's scores weigh
+    them (ours); in the paper all labels take part."""
     absent: int = 1
     """Of each photograph so many absent classes are composed, drawn at every step (ours; official
     code: all)."""
@@ -170,12 +171,14 @@ class REC(AfterClassifier, SingleStage):
         """λ_r L_recon + λ_m L_mask + λ_c L_cls."""
         o, found = self.options, self.networks(batch.images)
         present = functional.pad(batch.tags, (1, 0), value=True)
-        shares = masklets(among(found.logits, present) if o.told else found.logits, o.composition)
+        logits = among(found.logits, present) if o.told else found.logits
+        shares = masklets(logits, o.composition)
         inside = photographed(batch.images, (shares.shape[2], shares.shape[3]))
         again = reconstruction_loss(batch.images, shares, found.imagelets, inside)
+        size = self.sized(found.logits, inside, present)
         return {
             "reconstruction": o.reconstruction * again,
-            "size": o.size * self.sized(found.logits, inside, present),
+            "size": o.size * size,
             "guidance": o.guidance * self.guided(batch, found, shares),
         }
 
@@ -185,7 +188,7 @@ class REC(AfterClassifier, SingleStage):
         inside: Bool[Tensor, "B h w"],
         present: Bool[Tensor, "B L"],
     ) -> Scalar:
-        """L_mask in its form; of soft mask-lets, of all labels.
+        """L_mask, of soft mask-lets of all labels: absent classes learn from it alone.
 
         Args:
             inside: cells that show the photograph.
@@ -246,12 +249,20 @@ class REC(AfterClassifier, SingleStage):
         return self.guide.classify(images)
 
     def segment(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B L H W"]:
-        """The logits of the mask-lets; no tags are needed.
+        """The logits of the mask-lets; where training was told tags, g's scores stand for them.
+
+            z'_c = z_c + log σ(g_c),   z'_0 = z_0
+
+        So the softmax weighs every class by the probability of its tag, and no tags are needed.
 
         Args:
             images: RGB on 0 … 255.
         """
-        return onto(self.networks.logits(images), (images.shape[2], images.shape[3]))
+        logits = self.networks.logits(images)
+        if self.options.told:
+            weights = functional.pad(functional.logsigmoid(self.classify(images)), (1, 0))
+            logits = logits + weights[:, :, None, None]
+        return onto(logits, (images.shape[2], images.shape[3]))
 
 
 def among(
