@@ -16,6 +16,7 @@ from tag2mask.evaluate import (
     Boundary,
     BoxCounts,
     Curve,
+    Resampled,
     boundary,
     box_counts,
     confusion,
@@ -112,12 +113,16 @@ def _score_labels(
 ) -> dict[str, Any]:
     classes = context.classes
     total, edges = Confusion.zeros(classes + 1), Boundary.zeros(classes)
+    resampled = Resampled(classes + 1)
     for photo, truth in _truths(context, photos, source):
         labels = read_labels(context.run.folder / source / f"{photo}.png")
-        total += confusion(truth, labels, classes)
+        found = confusion(truth, labels, classes)
+        total += found
+        resampled.add(found.counts)
         edges += boundary(truth, labels, classes)
     return {
         **scores(total).to_json(names),
+        "interval": resampled.interval(),
         "boundary_iou": edges.iou(),
         "images": len(photos),
         "level": None,

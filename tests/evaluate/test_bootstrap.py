@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tag2mask.evaluate import paired_bootstrap, scores
+from tag2mask.evaluate import Resampled, paired_bootstrap, scores
 from tag2mask.evaluate.bootstrap import mean_iou
 from tag2mask.types import Confusion
 
@@ -79,3 +79,28 @@ def test_the_interval_covers_as_often_as_it_says() -> None:
 def test_nothing_to_compare_is_refused() -> None:
     with pytest.raises(ValueError, match="0 photographs"):
         paired_bootstrap(counts(1, 0, 2, 0), counts(1, 0, 2, 0))
+
+
+def test_photographs_that_come_by_are_resampled_as_if_they_were_kept() -> None:
+    photographs = counts(1, 150, 3, 4)[0]
+    photographs[::2, 0, 1] *= 20
+    found = Resampled(3, draws=4000)
+    for one in photographs:
+        found.add(one)
+    generator = torch.Generator().manual_seed(9)
+    drawn = [
+        photographs[torch.randint(150, (150,), generator=generator)].sum(0) for _ in range(4000)
+    ]
+    exact = torch.quantile(
+        mean_iou(torch.stack(drawn).double()), torch.tensor([0.025, 0.975]).double()
+    )
+    width = float(exact[1] - exact[0])
+    assert found.interval() == pytest.approx(tuple(exact.tolist()), abs=0.1 * width)
+
+
+def test_photographs_that_are_all_alike_leave_no_doubt() -> None:
+    found = Resampled(2)
+    for _ in range(30):
+        found.add(torch.tensor([[30, 10], [5, 15]]))
+    expected = scores(Confusion(torch.tensor([[30, 10], [5, 15]]))).miou
+    assert found.interval() == pytest.approx((expected, expected))

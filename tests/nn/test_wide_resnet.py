@@ -156,7 +156,9 @@ def test_every_method_stands_on_it(name: str) -> None:
     assert all(bool(term.isfinite()) for term in terms.values())
     torch.stack(list(terms.values())).sum().backward()
     with torch.no_grad():
-        assert method.eval().localize(images, tags).shape == (2, 3, 8, 8)
+        found = method.eval().localize(images, tags)
+    assert found.shape[:2] == (2, 3)
+    assert min(found.shape[2:]) >= 8  # REC's mask-lets are finer
 
 
 @pytest.mark.usefixtures("thin")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tag2mask.evaluate.bootstrap import Interval as Interval
+from tag2mask.evaluate.bootstrap import Resampled as Resampled
 from tag2mask.evaluate.bootstrap import paired_bootstrap as paired_bootstrap
 from tag2mask.evaluate.boundary import Boundary as Boundary
 from tag2mask.evaluate.boundary import boundary as boundary

@@ -1,4 +1,4 @@
-"""How sure a difference between two runs is, given the photographs it was measured on."""
+"""How sure a score, or a difference of two, is, given the photographs it was measured on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 DRAWS: Final = 2000
+STREAMED: Final = 500  # sets drawn while photographs come by: each is kept as a confusion
 COVERAGE: Final = 0.95
 
 
@@ -20,6 +21,39 @@ class Interval:
     difference: float
     low: float
     high: float
+
+
+class Resampled:
+    """mIoU of sets of photographs drawn again from those that come by, one at a time.
+
+    Every photograph is in each set as often as a Poisson variable of mean 1 says, which is what
+    drawing with replacement comes to for many photographs; none has to be kept.
+
+    N. Chamandy, O. Muralidharan, A. Najmi, S. Naidu: Estimating Uncertainty for Massive Data
+    Streams, Google technical report, 2012.
+
+    Args:
+        labels: L.
+    """
+
+    def __init__(self, labels: int, draws: int = STREAMED, seed: int = 0) -> None:
+        self.labels = labels
+        self.generator = torch.Generator().manual_seed(seed)
+        self.totals = torch.zeros(labels * labels, draws, dtype=torch.float64)
+
+    def add(self, counts: Int64[Tensor, "L L"]) -> None:
+        """One photograph's confusion (truth, decision)."""
+        every = torch.ones(self.totals.shape[1], dtype=torch.float64)
+        times = torch.poisson(every, generator=self.generator)
+        flat = counts.flatten()
+        cells = flat.nonzero()[:, 0]
+        self.totals[cells] += flat[cells, None] * times
+
+    def interval(self) -> tuple[float, float]:
+        """Where 95 % of the sets' mIoU lie; shares, not percent."""
+        found = mean_iou(self.totals.T.reshape(-1, self.labels, self.labels))
+        low, high = torch.quantile(found, _edges())
+        return float(low), float(high)
 
 
 def paired_bootstrap(
@@ -55,8 +89,7 @@ def paired_bootstrap(
         found += mean_iou(_totals(times, one)) - mean_iou(_totals(times, other))
         whole = mean_iou(_totals(every, one)) - mean_iou(_totals(every, other))
         measured += float(whole[0])
-    edge = (1 - COVERAGE) / 2
-    low, high = torch.quantile(found / runs, torch.tensor([edge, 1 - edge], dtype=torch.float64))
+    low, high = torch.quantile(found / runs, _edges())
     return Interval(measured / runs, float(low), float(high))
 
 
@@ -67,6 +100,11 @@ def mean_iou(counts: Float[Tensor, "R L L"]) -> Float[Tensor, "R"]:
     occurs = union > 0
     shares = hit / union.where(occurs, torch.ones_like(union))
     return (shares * occurs).sum(1) / occurs.sum(1).clamp(min=1)
+
+
+def _edges() -> Float[Tensor, "2"]:
+    edge = (1 - COVERAGE) / 2
+    return torch.tensor([edge, 1 - edge], dtype=torch.float64)
 
 
 def _totals(times: Float[Tensor, "R N"], counts: Int64[Tensor, "N L L"]) -> Float[Tensor, "R L L"]:

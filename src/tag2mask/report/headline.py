@@ -64,7 +64,7 @@ def headline(scores: Mapping[str, Any], quality: Mapping[str, Any] | None) -> He
         return Headline(
             percent(score["miou"]),
             "",
-            CALLED[place].format(count=score["images"]),
+            CALLED[place].format(count=score["images"]) + _spread(score),
             tuple(asides),
             doubtful,
             estimated,
@@ -74,6 +74,14 @@ def headline(scores: Mapping[str, Any], quality: Mapping[str, Any] | None) -> He
     number = f"{estimated - doubtful}"
     what = "pseudo masks that nothing speaks against; no truth was given, so nothing is scored"
     return Headline(number, f"of {estimated}", what, (), doubtful, estimated)
+
+
+def _spread(score: Mapping[str, Any]) -> str:
+    """How far it might be on other photographs like these."""
+    if not score.get("interval"):
+        return ""
+    low, high = score["interval"]
+    return f"; 95 % interval over photographs {percent(low)} … {percent(high)}"
 
 
 def _powered(name: str, entry: Mapping[str, Any]) -> str:
