@@ -23,7 +23,7 @@ def test_the_held_out_network_comes_first_then_its_pupils_and_teachers() -> None
 def test_the_interval_over_photographs_stands_behind_the_number() -> None:
     known = {**score(0.4, 7), "interval": [0.35, 0.45]}
     found = headline({"splits": {"test": {"network": known}}}, None)
-    assert found.what.endswith("photographs; 95 % interval over photographs 35.0 … 45.0")
+    assert found.what.endswith("photographs; 95\u00a0% interval over photographs 35.0 … 45.0")
 
 
 def test_a_little_truth_speaks_for_all() -> None:

@@ -81,7 +81,7 @@ def _spread(score: Mapping[str, Any]) -> str:
     if not score.get("interval"):
         return ""
     low, high = score["interval"]
-    return f"; 95 % interval over photographs {percent(low)} … {percent(high)}"
+    return f"; 95\u00a0% interval over photographs {percent(low)} … {percent(high)}"
 
 
 def _powered(name: str, entry: Mapping[str, Any]) -> str:
