@@ -245,7 +245,8 @@ def _heard():
 @pytest.mark.usefixtures("_heard")
 def test_interrupted_from_outside_and_killed_it_ends_in_the_same_bytes(drawn, tmp_path):
     def start(out):
-        words = fit_words(drawn, out, "--train.steps", "40", "--train.checkpoint", "0.2")
+        steps = ("--train.steps", "40", "--train.checkpoint", "0.2", "--until", "masks")
+        words = fit_words(drawn, out, *steps)
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(
             [sys.executable, "-m", "tag2mask", *words],
