@@ -173,13 +173,13 @@ def test_truth_never_reaches_the_training(finished, drawn, tmp_path):
 
 
 STOPS = [
-    ("tag2mask.stages.write_tensors", 0),
-    ("tag2mask.mapping.write_tensors", 2),
+    pytest.param("tag2mask.stages.write_tensors", 0, marks=pytest.mark.slow),
+    pytest.param("tag2mask.mapping.write_tensors", 2, marks=pytest.mark.slow),
     ("tag2mask.mapping.write_tensors", 13),
-    ("tag2mask.mapping.write_labels", 4),
+    pytest.param("tag2mask.mapping.write_labels", 4, marks=pytest.mark.slow),
     ("tag2mask.stages.write_labels", 7),
     ("tag2mask.pipeline._do", 4),
-    ("tag2mask.pages.write_page", 0),
+    pytest.param("tag2mask.pages.write_page", 0, marks=pytest.mark.slow),
 ]
 
 
@@ -215,6 +215,7 @@ def test_the_upper_bound_says_so(drawn, tmp_path):
     assert not (tmp_path / "top" / "classifier").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(finished, drawn, tmp_path):
     main(fit_words(drawn, tmp_path / "two", "--truth", str(drawn / "truth"), "--devices", "2"))
     one = load_file(finished / "classifier" / "weights.safetensors")

@@ -95,6 +95,7 @@ def test_a_search_trains_once_and_is_the_same_as_separate_runs(drawn, tmp_path, 
         assert {n: b for n, b in made.items() if not n.startswith("by-")} == again
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_done_again(drawn, tmp_path, here):
     first = tuning.tune(experiment(drawn), VARY, tmp_path, by="oracle-masks")
     before = files(tmp_path)
@@ -108,6 +109,7 @@ def test_what_is_finished_is_not_done_again(drawn, tmp_path, here):
     assert here.count("masks") == 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on_to_the_same_bytes(drawn, tmp_path, here, monkeypatch):
     whole = tuning.tune(experiment(drawn), VARY, tmp_path / "whole", by="oracle-masks")
     real, calls = mapping.decide_masks, []
@@ -216,6 +218,7 @@ def test_every_criterion_has_a_number(drawn, tmp_path, here):
     assert all(value is not None and 0 <= value <= 1 for value in found.values()), found
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_makes_the_same_bytes(drawn, tmp_path):
     e = experiment(drawn)
     (trial,) = tuning.tune(e, {"refine": ["none"]}, tmp_path / "s", by="oracle-masks", jobs=1)

@@ -90,6 +90,7 @@ def test_kinds_are_of_the_background_alone() -> None:
     assert len(background_kinds(features, torch.zeros_like(background), 8)) == 0
 
 
+@pytest.mark.slow
 def test_two_processes_have_one_bank(tmp_path: Path) -> None:
     multiprocessing.spawn(fill, (tmp_path,), nprocs=2)
     banks = [Bank(5, 2), *(read_tensors(tmp_path / f"{rank}.safetensors") for rank in (0, 1))]
