@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tag2mask.nn.host import CAMHost, two_rates
-from tag2mask.types import Cue, MaskBatch, TagBatch
+from tag2mask.types import Cue, MaskBatch, Scalar, TagBatch
 
-Scalar = Float[Tensor, ""]
 Batch = TypeVar("Batch", TagBatch, MaskBatch)
 
 
@@ -103,6 +102,39 @@ class HostMethod(CAMHost, Method, ABC):
     ) -> Float[Tensor, "B C h w"]:
         """The host's evidence."""
         return self.evidence(images, tags)
+
+
+class OnHost(Method, ABC):
+    """Terms on a host that the method holds; what it finds and sees is the host's.
+
+    The options give `rate`, `head` and `decay`, as `two_rates` takes them.
+    """
+
+    options: Any
+    host: CAMHost
+
+    def losses(self, batch: TagBatch, progress: float) -> dict[str, Scalar]:
+        """The host's terms."""
+        terms, _ = self.host.look(batch, progress)
+        return terms
+
+    def optimizers(self) -> Sequence[Optimizer]:
+        """The host's AdamW, two groups: pretrained layers and the new ones."""
+        return [two_rates(self.host, self.options.rate, self.options.head, self.options.decay)]
+
+    def localize(
+        self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
+    ) -> Float[Tensor, "B C h w"]:
+        """The host's evidence; what is beside the host is needed no more."""
+        return self.host.evidence(images, tags)
+
+    def classify(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C"]:
+        """The host's scores.
+
+        Args:
+            images: RGB on 0 … 255.
+        """
+        return self.host.classify(images)
 
 
 class SingleStage(Method, ABC):

@@ -25,6 +25,7 @@ UNKNOWN: Final = 255
 NO_REGION: Final = -1  # padding, in superpixels
 MAX_CLASSES: Final = 254  # labels 1 … 254 fit between background and unknown in a byte
 
+Scalar = Float[Tensor, ""]
 Size = tuple[int, int]
 
 

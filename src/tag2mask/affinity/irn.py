@@ -46,11 +46,10 @@ from tag2mask.affinity.pairs import (
 )
 from tag2mask.affinity.pyramid import on_grid
 from tag2mask.errors import InputError
-from tag2mask.method import Scalar
 from tag2mask.nn.backbones import Backbone
 from tag2mask.nn.seeds import on_cells
 from tag2mask.nn.walk import RADIUS, half_disc
-from tag2mask.types import MaskBatch, Size
+from tag2mask.types import MaskBatch, Scalar, Size
 
 EDGE_WIDTH: Final = 32  # official code: channels a stage, in 4 groups
 EDGE_GROUPS: Final = 4

@@ -14,10 +14,10 @@ from torch.optim import AdamW, Optimizer
 from tag2mask.affinity.options import AffinityOptions
 from tag2mask.affinity.pairs import Step
 from tag2mask.affinity.pyramid import Pyramid
-from tag2mask.method import Scalar, Trainable
+from tag2mask.method import Trainable
 from tag2mask.nn.backbones import Backbone
 from tag2mask.nn.walk import half_disc
-from tag2mask.types import MaskBatch, Size
+from tag2mask.types import MaskBatch, Scalar, Size
 
 SHARES: Final = (0.25, 0.25, 0.5)  # both backgrounds, both one class, different (PSA, IRN)
 NAMES: Final = ("background pairs", "class pairs", "different pairs")

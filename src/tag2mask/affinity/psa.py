@@ -38,11 +38,10 @@ from tag2mask.affinity.pairs import (
     relations,
 )
 from tag2mask.affinity.pyramid import on_grid
-from tag2mask.method import Scalar
 from tag2mask.nn.backbones import Backbone
 from tag2mask.nn.seeds import on_cells
 from tag2mask.nn.walk import RADIUS, half_disc
-from tag2mask.types import MaskBatch
+from tag2mask.types import MaskBatch, Scalar
 
 LEVELS: Final = 3  # stages that the features are made of
 GAIN: Final = 4.0  # Xavier's, of the last layer; official code

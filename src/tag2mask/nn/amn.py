@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from tag2mask.nn.backbones import Backbone
 from tag2mask.nn.equivariance import spanned
-from tag2mask.nn.host import INITIAL, CAMHost, Scalar, View
+from tag2mask.nn.host import INITIAL, CAMHost, View
 from tag2mask.nn.seeds import balanced_loss, on_cells
-from tag2mask.types import Cue, TagBatch
+from tag2mask.types import Cue, Scalar, TagBatch
 
 SMOOTHING: Final = 0.4  # ε, official code
 DROPOUT: Final = 0.1  # before the pyramid, official code

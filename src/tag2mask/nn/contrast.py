@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-Scalar = Float[Tensor, ""]
+from tag2mask.types import Scalar
+
 NEAR, FAR = 1, 6  # tenths of an order between which semi-hard lies; official code of PPC
 FIRST: Final = 0  # the place of the right answer
 

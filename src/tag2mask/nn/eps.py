@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tag2mask.nn.backbones import Backbone
-from tag2mask.nn.host import INITIAL, CAMHost, Scalar, View
+from tag2mask.nn.host import INITIAL, CAMHost, View
 from tag2mask.nn.padding import photographed
 from tag2mask.nn.ppc import PPCHost
-from tag2mask.types import Cue, TagBatch
+from tag2mask.types import Cue, Scalar, TagBatch
 
 ALPHA: Final = 0.5  # paper, and official code
 CONSISTENT: Final = 0.4  # official scripts; the paper has 0.5

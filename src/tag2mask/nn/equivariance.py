@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-Scalar = Float[Tensor, ""]
+from tag2mask.types import Scalar
+
 EPSILON: Final = 1e-5  # official code of SEAM
 LOWEST: Final = 4  # one in so many cells is background for sure; official code of SEAM
 

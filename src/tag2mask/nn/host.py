@@ -17,9 +17,8 @@ from torch.optim import AdamW
 from torch.utils.hooks import RemovableHandle
 
 from tag2mask.nn.backbones import Backbone
-from tag2mask.types import Cue, TagBatch
+from tag2mask.types import Cue, Scalar, TagBatch
 
-Scalar = Float[Tensor, ""]
 INITIAL: Final = 0.01  # deviation of new weights; torchvision does so for new linear layers
 DELTA: Final = 0.55  # official code of DRS and of SSC
 EPSILON: Final = 1e-5  # maps are divided by their maximum plus this (IRN)

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from tag2mask.nn.backbones import Backbone
 from tag2mask.nn.contrast import contrast_loss, semi_hard_loss
 from tag2mask.nn.equivariance import onto, spanned
-from tag2mask.nn.host import Scalar, View
+from tag2mask.nn.host import View
 from tag2mask.nn.labels import cell_labels
 from tag2mask.nn.padding import photographed
 from tag2mask.nn.prototypes import label_prototypes
 from tag2mask.nn.seam import SCALE, SEAMHost
-from tag2mask.types import TagBatch
+from tag2mask.types import Scalar, TagBatch
 
 PROJECTION: Final = 128  # channels in which cells are compared; official code
 ONE_IN: Final = 8  # a prototype is made of 32 of 256 cells; official code

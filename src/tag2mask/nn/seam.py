@@ -21,9 +21,9 @@ from tag2mask.nn.equivariance import (
     strongest,
     with_tags,
 )
-from tag2mask.nn.host import CAMHost, Scalar, View, normalised, tag_loss
+from tag2mask.nn.host import CAMHost, View, normalised, tag_loss
 from tag2mask.nn.taps import as_grid, inner_stages, watching
-from tag2mask.types import TagBatch
+from tag2mask.types import Scalar, TagBatch
 
 SCALE: Final = 0.5  # of the second view; .3 of 448 (SEAM) leaves cells enough, .3 of 224 does not
 HIGHEST: Final = 0.2  # of the distances count in the cross term; official code

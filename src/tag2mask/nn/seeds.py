@@ -10,9 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tag2mask.errors import InputError
-from tag2mask.types import BACKGROUND, UNKNOWN
-
-Scalar = Float[Tensor, ""]
+from tag2mask.types import BACKGROUND, UNKNOWN, Scalar
 
 
 @dataclass(frozen=True)

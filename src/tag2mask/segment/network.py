@@ -13,9 +13,9 @@ from torch.nn import functional
 from torch.optim import AdamW, Optimizer
 
 from tag2mask.errors import InputError
-from tag2mask.method import Scalar, Trainable
+from tag2mask.method import Trainable
 from tag2mask.nn.backbones import Backbone, BackboneOptions, freeze_up_to, undilate
-from tag2mask.types import UNKNOWN, MaskBatch
+from tag2mask.types import UNKNOWN, MaskBatch, Scalar
 
 
 @dataclass(frozen=True)

@@ -28,20 +28,14 @@ replaces SGD, as in CAM.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, final
 
-from jaxtyping import Bool, Float
-from torch import Tensor
-from torch.optim import Optimizer
-
 from tag2mask.errors import InputError
-from tag2mask.method import Method, Scalar
+from tag2mask.method import OnHost
 from tag2mask.nn.backbones import Backbone
 from tag2mask.nn.eps import ALPHA, CONSISTENT, EPSHost, PPCOnEPSHost
-from tag2mask.nn.host import two_rates
-from tag2mask.types import Cue, TagBatch
+from tag2mask.types import Cue
 
 HOSTS: Final[dict[str, type[EPSHost]]] = {"cam": EPSHost, "ppc": PPCOnEPSHost}
 
@@ -72,7 +66,7 @@ class EPSOptions:
 
 
 @final
-class EPS(Method):
+class EPS(OnHost):
     """A classifier whose maps, with one of the background, explain the saliency."""
 
     Options: ClassVar[type[EPSOptions]] = EPSOptions
@@ -82,27 +76,3 @@ class EPS(Method):
         super().__init__()
         o = self.options = options
         self.host = HOSTS[o.host](backbone, classes, alpha=o.alpha, consistent=o.consistent)
-
-    def losses(self, batch: TagBatch, progress: float) -> dict[str, Scalar]:
-        """L_cls + L_sal, and what else the host asks for."""
-        terms, _ = self.host.look(batch, progress)
-        return terms
-
-    def optimizers(self) -> Sequence[Optimizer]:
-        """One AdamW, two groups: pretrained layers and the new ones."""
-        o = self.options
-        return [two_rates(self.host, o.rate, o.head, o.decay)]
-
-    def localize(
-        self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
-    ) -> Float[Tensor, "B C h w"]:
-        """The classes' probabilities beside each other and the background."""
-        return self.host.evidence(images, tags)
-
-    def classify(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C"]:
-        """The host's scores.
-
-        Args:
-            images: RGB on 0 … 255.
-        """
-        return self.host.classify(images)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-Scalar = Float[Tensor, ""]
+from tag2mask.types import Scalar
 
 
 def contrast_loss(

@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tag2mask.types import Scalar
+
 WIDTH: Final = 128  # D of both projections, official code
 DROPOUT: Final = 0.5  # official code
 EMPTY: Final = 0.05  # below this sum of maps a cell is background for the segmenter, official code
-
-Scalar = Float[Tensor, ""]
 
 
 class Heads(nn.Module):

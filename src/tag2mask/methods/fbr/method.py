@@ -37,12 +37,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, final
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
 from tag2mask.errors import InputError
-from tag2mask.method import Method, Scalar
+from tag2mask.method import OnHost
 from tag2mask.methods.fbr.bank import Bank, background_kinds
 from tag2mask.methods.fbr.cells import is_foreground, uncertain
 from tag2mask.methods.fbr.contrast import contrast_loss, numbered, pixels_elsewhere
@@ -57,7 +57,7 @@ from tag2mask.nn.ppc import PPCHost
 from tag2mask.nn.prototypes import top_prototypes
 from tag2mask.nn.seam import SEAMHost
 from tag2mask.nn.seeds import SeedOptions
-from tag2mask.types import BACKGROUND, Cue, TagBatch
+from tag2mask.types import BACKGROUND, Cue, Scalar, TagBatch
 
 NEGATIVES: Final = 256  # of a class in a step, official code
 ONE_IN: Final = 16  # a prototype is made of 16 of 256 cells, official code on PPC
@@ -159,7 +159,7 @@ class FBROptions:
 
 
 @final
-class FBR(Method):
+class FBR(OnHost):
     """A host whose uncertain foreground is held apart from kinds of background."""
 
     Options: ClassVar[type[FBROptions]] = FBROptions
@@ -242,17 +242,3 @@ class FBR(Method):
         heads = [p for p in self.heads.parameters() if p.requires_grad]
         host = two_rates(self.host, o.rate, o.head, o.decay)
         return [host, AdamW(heads, lr=o.rate * o.head, weight_decay=o.decay)]
-
-    def localize(
-        self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
-    ) -> Float[Tensor, "B C h w"]:
-        """The host's evidence; heads and bank are needed no more."""
-        return self.host.evidence(images, tags)
-
-    def classify(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C"]:
-        """The host's scores.
-
-        Args:
-            images: RGB on 0 … 255.
-        """
-        return self.host.classify(images)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from tag2mask.methods.rec.networks import WHITE
 from tag2mask.nn.equivariance import onto
-from tag2mask.nn.host import Scalar
+from tag2mask.types import Scalar
 
 Composition = Literal["soft", "gumbel"]
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from tag2mask.nn.host import Scalar
+from tag2mask.types import Scalar
 
 Guidance = Literal["evidence", "tags"]
 

@@ -49,7 +49,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from tag2mask.errors import InputError
-from tag2mask.method import AfterClassifier, Scalar, SingleStage
+from tag2mask.method import AfterClassifier, SingleStage
 from tag2mask.methods.rec.composition import (
     Composition,
     composed,
@@ -69,7 +69,7 @@ from tag2mask.nn.backbones import Backbone
 from tag2mask.nn.equivariance import onto
 from tag2mask.nn.host import CAMHost, two_rates
 from tag2mask.nn.padding import photographed
-from tag2mask.types import TagBatch
+from tag2mask.types import Scalar, TagBatch
 
 
 @dataclass(frozen=True)

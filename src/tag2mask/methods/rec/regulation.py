@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from tag2mask.nn.host import Scalar
+from tag2mask.types import Scalar
 
 Regulation = Literal["prior", "area", "pooling"]
 EPSILON: Final = 1e-6  # released code

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from tag2mask.nn.equivariance import cross_loss, onto, strongest
-from tag2mask.nn.host import Scalar, normalised
+from tag2mask.nn.host import normalised
 from tag2mask.nn.prototypes import top_cells
+from tag2mask.types import Scalar
 
 HIGHEST: Final = 0.8  # of the distances count; official code
 

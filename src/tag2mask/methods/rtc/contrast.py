@@ -7,11 +7,11 @@ from torch import Tensor
 
 from tag2mask.nn.contrast import contrast_loss
 from tag2mask.nn.equivariance import onto, spanned
-from tag2mask.nn.host import Scalar
 from tag2mask.nn.labels import cell_labels
 from tag2mask.nn.ppc import ONE_IN, TEMPERATURE, Cells, cross_label, cross_prototype
 from tag2mask.nn.prototypes import label_prototypes
 from tag2mask.nn.seam import Sight
+from tag2mask.types import Scalar
 
 
 def contrasts(

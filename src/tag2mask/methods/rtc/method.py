@@ -46,7 +46,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tag2mask.errors import InputError
-from tag2mask.method import HostMethod, Scalar, SingleStage
+from tag2mask.method import HostMethod, SingleStage
 from tag2mask.methods.rtc.compensator import compensation_loss
 from tag2mask.methods.rtc.contrast import contrasts, shown
 from tag2mask.methods.rtc.decoder import Decoder
@@ -60,7 +60,7 @@ from tag2mask.nn.padding import photographed
 from tag2mask.nn.ppc import BACKGROUND_LEVEL, CONTRAST, ONE_IN
 from tag2mask.nn.seam import SEAMHost, Sight, agreement_terms, tagged
 from tag2mask.nn.taps import as_grid, inner_stages, showing, watching
-from tag2mask.types import TagBatch
+from tag2mask.types import Scalar, TagBatch
 
 EMBEDDING: Final = 256  # channels that the classifier reads; official code
 DROPOUT: Final = 0.5  # of the channels before them; official code

@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from tag2mask.nn.equivariance import onto, spanned
-from tag2mask.nn.host import Scalar
 from tag2mask.nn.padding import photographed
 from tag2mask.nn.par import DILATIONS, ITERATIONS, neighbour_shares, propagate
-from tag2mask.types import BACKGROUND, UNKNOWN, Size
+from tag2mask.types import BACKGROUND, UNKNOWN, Scalar, Size
 
 
 def grid_size(size: Size, cell: int) -> Size:

@@ -33,20 +33,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final, Literal, final
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
 
 from tag2mask.errors import InputError
-from tag2mask.method import Method, Scalar
+from tag2mask.method import OnHost
 from tag2mask.methods.ssc.modulation import modulation_loss
 from tag2mask.methods.ssc.perceptual import Perceptual, perceptual_network
 from tag2mask.methods.ssc.reconstruction import Decoder
 from tag2mask.nn.backbones import Backbone
 from tag2mask.nn.host import DELTA, CAMHost, DRSHost, stages, two_rates
 from tag2mask.nn.superpixels import Kind, SuperpixelOptions
-from tag2mask.types import Cue, Size, TagBatch
+from tag2mask.types import Cue, Scalar, Size, TagBatch
 
 BETAS: Final = (0.5, 0.999)  # of the decoder's Adam, official code
 WHITE: Final = 255.0
@@ -123,7 +123,7 @@ class SSCOptions:
 
 
 @final
-class SSC(Method):
+class SSC(OnHost):
     """A host whose responses can draw the photograph and agree within its regions."""
 
     Options: ClassVar[type[SSCOptions]] = SSCOptions
@@ -178,20 +178,6 @@ class SSC(Method):
         if self.decoder is None:
             return [host]
         return [host, Adam(self.decoder.parameters(), lr=o.drawing, betas=BETAS)]
-
-    def localize(
-        self, images: Float[Tensor, "B 3 H W"], tags: Bool[Tensor, "B C"]
-    ) -> Float[Tensor, "B C h w"]:
-        """The host's responses, cut at zero; the decoder is needed no more."""
-        return self.host.evidence(images, tags)
-
-    def classify(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C"]:
-        """The host's scores.
-
-        Args:
-            images: RGB on 0 … 255.
-        """
-        return self.host.classify(images)
 
 
 def smaller(images: Float[Tensor, "B 3 H W"], share: float) -> Float[Tensor, "B 3 h w"]:
