@@ -5,7 +5,10 @@
 Each data set is a folder with `images/`, `labels.csv`, `classes.txt`, `masks/` and
 `splits/{train,test}.txt`, as `tag2mask data compose` writes it; behind `@` stand the size
 trained at and the classifier's steps (224:100 if nothing does). Runs that are finished are
-skipped, one that was interrupted goes on. `--write FILE` writes the table as Markdown.
+skipped, one that was interrupted goes on. `--write FILE` writes the table as Markdown. `--until
+masks` trains no network. `--remember` computes what frozen layers see of a view once for all rows
+(`memo.py`): run the rows of a seed in one call; `--encoder-frozen 16` keeps the whole encoder of
+the network as it was, which makes this most of its time too.
 
 Rows that learn from saliency get the union of the true masks' objects: *oracle saliency*, better
 than any model's. They stand behind those that learn from tags, and say so.
@@ -19,10 +22,12 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import memo
 import numpy as np
 import torch
 from PIL import Image
@@ -39,7 +44,7 @@ from tag2mask.methods.ppc import PPCOptions
 from tag2mask.methods.rec import RECOptions
 from tag2mask.methods.seam import SEAMOptions
 from tag2mask.methods.ssc import SSCOptions
-from tag2mask.pipeline import fit
+from tag2mask.pipeline import UNTIL, Until, fit
 from tag2mask.segment import SegmentOptions
 from tag2mask.storage import read_json, read_labels, write_json, write_text
 from tag2mask.train import TrainOptions
@@ -86,10 +91,12 @@ class Cell:
     source: Path
     size: int
     steps: int
+    frozen: int = 8
 
 
-def experiment(data: Path, row: str, seed: int, few: Path, size: int, steps: int) -> Experiment:
+def experiment(cell: Cell, few: Path) -> Experiment:
     """The table's protocol: what two CPU cores can carry in an hour."""
+    data, row = cell.source, cell.row
     options = DataOptions(
         photos=data / "images",
         tags=data / "labels.csv",
@@ -103,12 +110,12 @@ def experiment(data: Path, row: str, seed: int, few: Path, size: int, steps: int
     return Experiment(
         options,
         method=ROWS[row],
-        size=size,
-        train=TrainOptions(steps=steps),
+        size=cell.size,
+        train=TrainOptions(steps=cell.steps),
         localize=LocalizeOptions(scales=(1.0, 1.5), flip=False),
-        segment=SegmentOptions(scales=(1.0,), flip=False),
+        segment=SegmentOptions(scales=(1.0,), flip=False, frozen=cell.frozen),
         network=TrainOptions(steps=120, batch=8, zoom=(0.75, 1.5)),
-        seed=seed,
+        seed=cell.seed,
         teacher="truth" if row == "upper bound" else "maps",
     )
 
@@ -133,14 +140,14 @@ def taught_by(row: str) -> str:
     return "I+S, oracle" if Cue.SALIENCY in needed_cues(ROWS[row]) else "I"
 
 
-def run(cell: Cell) -> None:
+def run(cell: Cell, until: Until) -> None:
     """Run one cell to its end and add the seconds of this sitting to its times."""
     started = time.monotonic()
     few = cell.folder.parent / f"{cell.data}.txt"
     ids = (cell.source / "splits" / "train.txt").read_text(encoding="utf-8").splitlines()
     every = max(1, len(ids) // MOST)
     write_text(few, "\n".join(ids[::every][:MOST]) + "\n")
-    fit(experiment(cell.source, cell.row, cell.seed, few, cell.size, cell.steps), cell.folder)
+    fit(experiment(cell, few), cell.folder, until)
     path = cell.folder / "times.json"
     spent = read_json(path) if path.is_file() else []
     seconds = round(time.monotonic() - started, 1)
@@ -149,12 +156,21 @@ def run(cell: Cell) -> None:
 
 
 def cells(
-    sets: dict[str, tuple[Path, int, int]], rows: list[str], seeds: list[int], out: Path
+    sets: dict[str, tuple[Path, int, int]],
+    rows: list[str],
+    seeds: list[int],
+    out: Path,
+    frozen: int,
 ) -> Iterator[Cell]:
     """Seed by seed: an unfinished table covers every data set and every row."""
     for seed, name, row in itertools.product(seeds, sets, rows):
         folder = out / f"{name}-{row.replace(' ', '-')}-{seed}"
-        yield Cell(row, name, seed, folder, *sets[name])
+        yield Cell(row, name, seed, folder, *sets[name], frozen)
+
+
+def finished(cell: Cell) -> bool:
+    """Whether a run has its scores."""
+    return (cell.folder / "scores" / "stamp").is_file()
 
 
 def named_set(text: str) -> tuple[str, tuple[Path, int, int]]:
@@ -241,18 +257,24 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("runs/quality"))
     parser.add_argument("--write", type=Path, help="Markdown file for the table")
+    parser.add_argument("--until", choices=UNTIL, default="report", help="where runs stop")
+    parser.add_argument("--remember", action="store_true", help="frozen layers, once for all rows")
+    parser.add_argument("--encoder-frozen", type=int, default=8, help="as --segment.frozen")
     parser.add_argument("--no-run", action="store_true", help="only print what is there")
     given = parser.parse_args()
     sets = dict(named_set(item) for item in given.sets)
-    planned = list(cells(sets, given.rows, given.seeds, given.out))
-    for number, cell in enumerate(planned, start=1):
-        if not given.no_run:
+    planned = list(cells(sets, given.rows, given.seeds, given.out, given.encoder_frozen))
+    drawn: tuple[str, int] | None = None
+    with memo.remember() if given.remember else nullcontext():
+        for number, cell in enumerate([] if given.no_run else planned, start=1):
             print(f"[{number}/{len(planned)}] {cell.folder.name}", flush=True)
-            run(cell)
-        done = [c for c in planned if (c.folder / "report" / "stamp").is_file()]
-        if done and given.write:
-            write_text(given.write, f"{table(done)}\n{machine()}\n")
-    done = [c for c in planned if (c.folder / "report" / "stamp").is_file()]
+            if drawn != (cell.data, cell.seed):
+                memo.forget()
+            drawn = cell.data, cell.seed
+            run(cell, given.until)
+            if given.write and (done := [c for c in planned if finished(c)]):
+                write_text(given.write, f"{table(done)}\n{machine()}\n")
+    done = [c for c in planned if finished(c)]
     print(table(done) if done else "nothing finished yet")
     print(machine())
 
