@@ -16,8 +16,13 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from tag2mask.cli import main
+from tag2mask.data import read_image
 from tag2mask.evaluate import mask_boxes
-from tag2mask.storage import read_labels, write_labels
+from tag2mask.experiment import from_json
+from tag2mask.nn.views import resize, scaled_size
+from tag2mask.runs import Run
+from tag2mask.stages import load_method
+from tag2mask.storage import read_json, read_labels, read_tensors, write_labels
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +75,39 @@ def test_scores_of_boxes_are_those_of_a_recount(
     printed = " ".join(capsys.readouterr().out.split())
     assert "train, boxes of 6 images" in printed
     assert "MaxBoxAccV2" in printed
+
+
+def test_top_one_asks_the_classifier_too(finished: Path, drawn: Path, tmp_path: Path) -> None:
+    """Two classes: one alone has to be the better one, two together are both found."""
+    boxes = json.loads((finished / "scores.json").read_text())["boxes"]
+    experiment = from_json(read_json(finished / "experiment.json"))
+    method = load_method(experiment, Run(finished), 2, "classifier")
+    for split in boxes:
+        hits = objects = 0
+        for photo in (drawn / f"{split}.txt").read_text(encoding="utf-8").split("\n")[:-1]:
+            true = mask_boxes(photo, read_labels(drawn / "truth" / f"{photo}.png"))
+            image = read_image(drawn / "photos" / f"{photo}.png")
+            size = scaled_size((image.shape[1], image.shape[2]), 64.0, experiment.backbone.stride)
+            with torch.no_grad():
+                logits = method.classify(resize(image, size)[None].float())[0]
+            kept = read_tensors(finished / "recognised" / f"{photo}.safetensors")["logits"]
+            assert torch.allclose(kept, logits, atol=1e-5)
+            labels = read_labels(finished / "predictions" / f"{photo}.png")
+            found = mask_boxes(photo, labels, share=1.0)
+            for label in set(true.classes.tolist()):
+                objects += 1
+                first = len(set(true.classes.tolist())) == 2 or label == int(kept.argmax()) + 1
+                ours = found.edges[found.classes == label].tolist()
+                theirs = true.edges[true.classes == label].tolist()
+                right = any(iou(one, other) >= 0.5 for one in ours for other in theirs)
+                hits += first and right
+        assert boxes[split]["network"]["top1"] == pytest.approx(hits / objects)
+        assert boxes[split]["network"]["top5"] == boxes[split]["network"]["accuracy"]
+    train = boxes["train"]["refined"]
+    assert train["top1"] <= train["top5"] == train["accuracy"]
+    assert train["oracle"]["top5"] == train["oracle"]["max_box_acc"]
+    page = (finished / "report" / "index.html").read_text(encoding="utf-8")
+    assert "boxes of 6 images" in page
 
 
 def predicted(run: Path, photos: Path, out: Path, *more: str) -> dict[str, Any]:

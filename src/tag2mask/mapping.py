@@ -21,7 +21,7 @@ from tag2mask.method import Method
 from tag2mask.progress import track
 from tag2mask.refine import REFINERS, Refiner
 from tag2mask.runs import Stage
-from tag2mask.sources import same_size_batches
+from tag2mask.sources import unfinished
 from tag2mask.stages import Context, fabric_of, load_method, usable
 from tag2mask.storage import read_tensors, write_json, write_labels, write_tensors
 from tag2mask.train import prefetch
@@ -45,17 +45,15 @@ def find_maps(context: Context, stage: Stage, trained: str = "classifier") -> No
     Args:
         trained: the stage that trained it.
     """
-    e, options = context.experiment, context.experiment.localize
+    e = context.experiment
     fabric = fabric_of(e)
     method = load_method(e, context.run, context.classes, trained)
     method = folded(method, 4 * e.backbone.stride, context.classes)
     method = method.to(fabric.device)
     photos = usable(context, context.data.train)
-    batches = same_size_batches(photos, options.batch)
-    todo = [b for b in batches if not _all_there(stage, b, ".safetensors")]
-    total, done = len(photos), len(photos) - sum(len(b) for b in todo)
-    title = stage.folder.name.replace("-", " ")
-    for item, found in track(_responses(context, method, fabric, todo), title, total, done):
+    todo, done = unfinished(photos, e.localize.batch, stage.folder, ".safetensors")
+    stream, title = _responses(context, method, fabric, todo), stage.folder.name.replace("-", " ")
+    for item, found in track(stream, title, len(photos), done):
         classes = item.tags.nonzero()[:, 0]
         tensors = {f"scale{n}": maps[classes].half() for n, maps in enumerate(found)}
         tensors["classes"] = classes + 1
@@ -76,10 +74,6 @@ def _responses(
             )
         for number, item in enumerate(items):
             yield item, [maps[number].cpu() for maps in found]
-
-
-def _all_there(stage: Stage, photos: Sequence[Photo], suffix: str) -> bool:
-    return all(stage.file(photo.id, suffix).is_file() for photo in photos)
 
 
 def read_maps(folder: Path, photo: str) -> CamSet:

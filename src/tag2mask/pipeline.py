@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from tag2mask import estimates, learned, mapping, pages, seeding, stages, verdict
+from tag2mask import boxes, estimates, learned, mapping, pages, seeding, stages, verdict
 from tag2mask.affinity import LEARNED
 from tag2mask.data import open_data
 from tag2mask.experiment import (
@@ -70,15 +70,16 @@ def fit(experiment: Experiment, out: Path, until: Until = "report") -> Run:
         masks = _do(c, "masks", mapping.take_truth, up=usable, truth=truth)
     write_json(out / "supervision.json", list(supervision(c)))
     labels = None if until == "masks" else _segment(c, masks, trained, taught)
-    boxes = data.boxes.fingerprint() if data.boxes else ""
     below = {"masks": masks.stamp}
     if labels is not None and e.teacher == "maps":
         judging = stamp_inputs(e, "quality")
         judge = estimates.estimate_quality
         below["quality"] = _do(c, "quality", judge, up=labels.stamp, **below, **judging).stamp
-    below |= {"truth": truth, "boxes": boxes}
+    known = {"truth": truth, "boxes": data.boxes.fingerprint() if data.boxes else ""}
+    if trained is not None:
+        below |= _recognise(c, trained, labels is not None, known)
     work = partial(verdict.score_all, predicted=labels is not None)
-    scored = _do(c, "scores", work, up=labels.stamp if labels else "", **below)
+    scored = _do(c, "scores", work, up=labels.stamp if labels else "", **below, **known)
     if until == "report":
         _do(c, "report", pages.tell, up=scored.stamp, title=e.name or out.name)
     return run
@@ -127,6 +128,25 @@ def _segment(
     options = stamp_inputs(e, "segment", "network")
     network = _do(context, "network", work, up=masks.stamp, **taught, **options)
     return _do(context, "predictions", stages.predict_all, up=network.stamp)
+
+
+def _recognise(
+    context: Context, trained: Stage, predicted: bool, known: dict[str, str]
+) -> dict[str, str]:
+    """Ask the classifier of the photographs whose boxes are scored; nothing if there are none.
+
+    Args:
+        predicted: whether held-out photographs are scored.
+        known: the truth there is.
+    """
+    data = context.data
+    parts = (data.train, data.test if predicted else None)
+    photos = [p for part in parts if part is not None for p in boxes.boxed(context, part)]
+    if not photos:
+        return {}
+    work = partial(boxes.recognise, photos=photos)
+    inputs = {**known, "batch": context.experiment.localize.batch, "held_out": predicted}
+    return {"recognised": _do(context, "recognised", work, up=trained.stamp, **inputs).stamp}
 
 
 def _refine(context: Context, maps: Stage, taught: dict[str, Any]) -> Stage:

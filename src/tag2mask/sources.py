@@ -223,6 +223,23 @@ def shrink(image: UInt8[Tensor, "3 H W"], long_side: int) -> UInt8[Tensor, "3 h 
     return small
 
 
+def unfinished(
+    photos: Sequence[Photo], batch: int, folder: Path, suffix: str
+) -> tuple[list[list[Photo]], int]:
+    """The batches of one size in which a photograph lacks its file, and how many need nothing.
+
+    Args:
+        batch: photographs in a batch.
+        suffix: of the files, one a photograph.
+    """
+    todo = [
+        together
+        for together in same_size_batches(photos, batch)
+        if not all((folder / f"{photo.id}{suffix}").is_file() for photo in together)
+    ]
+    return todo, len(photos) - sum(len(together) for together in todo)
+
+
 def same_size_batches(photos: Sequence[Photo], batch: int) -> list[list[Photo]]:
     """Photographs in batches of one size; the batches depend on the photographs alone."""
     groups: dict[Size, list[Photo]] = {}

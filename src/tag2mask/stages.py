@@ -34,7 +34,7 @@ from tag2mask.nn.backbones import Backbone
 from tag2mask.progress import track
 from tag2mask.runs import Run, Stage
 from tag2mask.segment import Segmenter, predict
-from tag2mask.sources import MaskedPhotographs, Photographs, cue_sources, same_size_batches
+from tag2mask.sources import MaskedPhotographs, Photographs, cue_sources, unfinished
 from tag2mask.storage import (
     read_json,
     read_tensors,
@@ -271,9 +271,7 @@ def write_predictions(
     title: str = "predictions",
 ) -> None:
     """Label maps as palette PNGs; photographs that have theirs are left alone."""
-    batches = same_size_batches(photos, experiment.segment.batch)
-    todo = [b for b in batches if not all((folder / f"{p.id}.png").is_file() for p in b)]
-    done = len(photos) - sum(len(b) for b in todo)
+    todo, done = unfinished(photos, experiment.segment.batch, folder, ".png")
     pictured = prefetch(lambda n: [(p, read_image(p.path)) for p in todo[n]], 0, len(todo))
     found = segmented(experiment, network, pictured)
     for _, mask in track(found, title, len(photos), done):

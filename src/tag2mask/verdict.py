@@ -10,27 +10,16 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from tag2mask.data import Collection, Photo, image_size
+from tag2mask.boxes import score_boxes
+from tag2mask.data import Photo, image_size
 from tag2mask.estimates import powered_scores
-from tag2mask.evaluate import (
-    Boundary,
-    BoxCounts,
-    Curve,
-    Resampled,
-    boundary,
-    box_counts,
-    confusion,
-    curve_counts,
-    label_counts,
-    mask_boxes,
-    scores,
-)
+from tag2mask.evaluate import Boundary, Resampled, boundary, confusion, scores, sweep
 from tag2mask.mapping import read_maps, read_refined, read_single
 from tag2mask.progress import track
 from tag2mask.runs import Stage
 from tag2mask.stages import Context, setting, supervision, usable
 from tag2mask.storage import read_json, read_labels, write_json
-from tag2mask.types import Boxes, CamSet, Confusion
+from tag2mask.types import CamSet, Confusion
 
 CURVE_STEP = 4  # every fourth of the 256 levels is written down; the best of all is exact
 
@@ -68,7 +57,7 @@ def score_all(context: Context, stage: Stage, predicted: bool = True) -> None:
     if context.data.test is not None and predicted:
         parts.append(("test", context.data.test))
     for split, collection in parts:
-        boxes = _score_boxes(context, collection, split, predicted)
+        boxes = score_boxes(context, collection, split, predicted)
         if boxes is not None:
             result["boxes"][split] = boxes
         truth = context.data.truth
@@ -140,10 +129,8 @@ def _score_maps(
     names: Sequence[str],
     level: dict[str, Any],
 ) -> dict[str, Any]:
-    curve = Curve.zeros(context.classes)
-    for photo, truth in _truths(context, photos, source):
-        cams = read(context.run.folder / source, photo)
-        curve += curve_counts(cams, truth, context.classes)
+    folder, truths = context.run.folder / source, _truths(context, photos, source)
+    curve = sweep(((read(folder, photo), truth) for photo, truth in truths), context.classes)
     levels, mious = curve.levels(), curve.mious()
     chosen = min(range(len(levels)), key=lambda k: abs(levels[k] - level["level"]))
     best, highest = curve.best()
@@ -155,73 +142,4 @@ def _score_maps(
         "level_source": level["source"],
         "oracle": {"miou": highest, "level": best},
         "curve": {"levels": levels[::CURVE_STEP], "miou": mious[::CURVE_STEP]},
-    }
-
-
-def _score_boxes(
-    context: Context, collection: Collection, split: str, predicted: bool
-) -> dict[str, Any] | None:
-    """Boxes of maps and of the network's labels; None where no photograph has true ones."""
-    folder, truth, drawn = context.run.folder, context.data.truth, context.data.boxes
-    listed = usable(context, collection)
-    with_boxes = {p.id for p in listed if drawn is not None and p.id in drawn}
-    photos = [p for p in listed if p.id in with_boxes or (truth is not None and p.id in truth)]
-    if not photos:
-        return None
-    sources: dict[str, Callable[..., CamSet]] = {}
-    level: dict[str, Any] = {}
-    if split == "train" and context.experiment.teacher == "maps":
-        sources = {"maps": read_maps, "refined": read_refined}
-        level = read_json(folder / "masks" / "level.json")
-    swept = {name: BoxCounts.zeros() for name in sources}
-    decided = {name: BoxCounts.zeros((level["level"],)) for name in sources}
-    network = BoxCounts.zeros((0.0,))
-    for photo in track(photos, "scores: boxes", len(photos)):
-        true = _true_boxes(context, photo)
-        for name, read in sources.items():
-            cams = read(folder / name, photo.id)
-            swept[name] += box_counts(cams, true)
-            decided[name] += box_counts(cams, true, decided[name].marks, stretch=False)
-        if predicted:
-            labels = read_labels(folder / "predictions" / f"{photo.id}.png")
-            network += label_counts(labels, true)
-    entry: dict[str, Any] = {name: _boxes_entry(decided[name], level) for name in sources}
-    for name, counts in swept.items():
-        entry[name]["oracle"] = _boxes_oracle(counts)
-    if predicted:
-        entry["network"] = _boxes_entry(network, {})
-    return {"images": len(photos), "drawn": len(with_boxes), **entry}
-
-
-def _true_boxes(context: Context, photo: Photo) -> Boxes:
-    """What a person drew around things; else what their masks imply."""
-    size, drawn, truth = image_size(photo.path), context.data.boxes, context.data.truth
-    if drawn is not None and photo.id in drawn:
-        return drawn.read(photo.id, size)
-    if truth is None:
-        raise ValueError(f"{photo.id!r} has neither true boxes nor a true mask.")
-    return mask_boxes(photo.id, truth.read(photo.id, size).truth)
-
-
-def _boxes_entry(counts: BoxCounts, level: dict[str, Any]) -> dict[str, Any]:
-    """The box of the largest component at one level that no truth chose."""
-    return {
-        "objects": counts.objects,
-        "accuracy": counts.accuracy(0),
-        "level": level.get("level"),
-        "level_source": level.get("source"),
-        "oracle": None,
-    }
-
-
-def _boxes_oracle(counts: BoxCounts) -> dict[str, Any] | None:
-    """The scores whose level is the best one for the truth."""
-    best, by_iou = counts.max_box_acc(), counts.by_iou()
-    if best is None or by_iou is None:
-        return None
-    return {
-        "max_box_acc": best[1],
-        "level": best[0],
-        "max_box_acc_v2": counts.max_box_acc_v2(),
-        "by_iou": {f"{iou}": share for iou, share in by_iou.items()},
     }

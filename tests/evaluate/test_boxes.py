@@ -13,7 +13,7 @@ from oracles.boxes import Box, inclusive_iou, ious_at
 from torch.nn import functional
 
 from tag2mask.errors import InputError
-from tag2mask.evaluate import BoxCounts, box_counts, label_counts
+from tag2mask.evaluate import BoxCounts, box_counts, class_ranks, label_counts
 from tag2mask.evaluate.boxes import IOUS, iou, overlaps
 from tag2mask.types import Boxes, CamSet
 
@@ -172,6 +172,34 @@ def test_top_one_and_top_five_ask_for_the_class_too() -> None:
     assert (total.localised(1, 0), total.localised(5, 0)) == (0.25, 0.75)
     missed = box_counts(maps, drawn((224, 224), (1, (200, 200, 210, 210))), ranks={1: 1})
     assert missed.localised(1, 0) == missed.localised(5, 0) == 0.0
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=8), st.data())
+def test_a_rank_is_a_place_in_the_sorted_list(values: list[int], data: st.DataObject) -> None:
+    """Every class with a box against those without: sorted, and behind whatever is as good."""
+    labels = st.lists(st.integers(1, len(values)), max_size=len(values))
+    present = data.draw(labels)
+    truth = drawn((9, 9), *((label, (0, 0, 4, 4)) for label in present))
+    found = class_ranks(torch.tensor(values, dtype=torch.float32), truth)
+    assert set(found) == set(present)
+    absent = [value for label, value in enumerate(values, 1) if label not in present]
+    for label, rank in found.items():
+        own = values[label - 1]
+        ordered = sorted([(value, 1) for value in absent] + [(own, 0)], reverse=True)
+        assert rank == ordered.index((own, 0)) + 1
+
+
+def test_top_one_with_one_class_is_the_best_score_of_all() -> None:
+    box = (0, 0, 100, 100)
+    labels = torch.zeros(224, 224, dtype=torch.uint8)
+    labels[:100, :100] = 2
+    truth = drawn((224, 224), (2, box))
+    for logits, share in (([0.0, 1.0, 0.5], 1.0), ([2.0, 1.0, 0.5], 0.0), ([1.0] * 3, 0.0)):
+        ranks = class_ranks(torch.tensor(logits), truth)
+        assert label_counts(labels, truth, ranks).localised(1, 0) == share
+        assert label_counts(labels, truth, ranks).localised(5, 0) == 1.0
+    unseen = class_ranks(torch.full((3,), torch.nan), truth)  # a broken classifier earns nothing
+    assert label_counts(labels, truth, unseen).localised(1, 0) == 0.0
 
 
 def test_the_best_level_is_chosen_once_for_all_photographs() -> None:

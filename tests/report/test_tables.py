@@ -118,13 +118,15 @@ def test_supervisions_stand_apart_and_each_has_its_best() -> None:
 
 
 def test_boxes_have_a_table_of_their_own() -> None:
-    oracle = {"max_box_acc": 0.75, "level": 0.25, "max_box_acc_v2": 0.625}
-    maps = {"objects": 8, "accuracy": 0.5, "level": 0.35, "level_source": "blind", "oracle": oracle}
-    network = {**maps, "accuracy": 0.875, "level": None, "level_source": None, "oracle": None}
+    oracle = {"max_box_acc": 0.75, "level": 0.25, "top1": 0.6, "max_box_acc_v2": 0.625}
+    maps = {"objects": 8, "accuracy": 0.5, "top1": 0.25, "top5": 0.375, "level": 0.35}
+    maps |= {"level_source": "blind", "oracle": {**oracle, "top5": 0.7}}
+    network = {"objects": 8, "accuracy": 0.875, "level": None, "oracle": None}  # a run of before
     boxes = {"train": {"images": 7, "drawn": 0, "maps": maps, "network": network}}
     printed = text(scores_table({"splits": {}, "boxes": boxes}))
     assert "train, boxes of 7 images" in printed
-    assert row(printed, "maps") == ["maps", "50.0", "0.35", "blind", "75.0", "62.5"]
+    assert row(printed, "maps") == ["maps", "50.0", "25.0", "37.5", "0.35", "blind"]
+    assert row(printed, "oracle")[-5:] == ["75.0", "60.0", "70.0", "0.25", "62.5"]
     assert row(printed, "network") == ["network", "87.5", "–", "–", "–"]
-    assert printed.count("oracle") == 2
+    assert printed.count("oracle") == 1
     assert "boxes of" not in text(scores_table(SCORES))

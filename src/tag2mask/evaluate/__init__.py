@@ -9,6 +9,7 @@ from tag2mask.evaluate.boundary import Boundary as Boundary
 from tag2mask.evaluate.boundary import boundary as boundary
 from tag2mask.evaluate.boxes import BoxCounts as BoxCounts
 from tag2mask.evaluate.boxes import box_counts as box_counts
+from tag2mask.evaluate.boxes import class_ranks as class_ranks
 from tag2mask.evaluate.boxes import label_counts as label_counts
 from tag2mask.evaluate.components import mask_boxes as mask_boxes
 from tag2mask.evaluate.confusion import confusion as confusion

@@ -16,11 +16,11 @@ at least δ. "Max" is the best level over the whole set: it is chosen by the tru
 | MaxBoxAcc = max over τ of BoxAcc(τ, 0.5) | `BoxCounts.max_box_acc` | |
 | MaxBoxAccV2, mean over δ = 0.3, 0.5, 0.7 | `BoxCounts.max_box_acc_v2` | |
 | GT-known localisation | `BoxCounts.accuracy` at one level, δ = 0.5 | |
-| Top-1, Top-5 localisation | `BoxCounts.top`: right, and the class ranks so | |
+| Top-1, Top-5 localisation | `BoxCounts.localised`: right, and the class ranks so | `class_ranks` |
 
 Differs from the paper: one count is a class of a photograph, so that photographs with several
-classes count once for each; with one class it is the paper's. A class with a true box and no map
-is missed.
+classes count once for each, and a class competes with those that are not in the photograph; with
+one class both are the paper's. A class with a true box and no map is missed.
 
 Differs from the released code: the largest component is the one of the most pixels, where OpenCV
 measures the area inside the contour; holes have no boxes of their own; levels are not
@@ -143,8 +143,8 @@ def box_counts(
 
     Args:
         levels: ascending; a pixel beats a level that its value is above.
-        ranks: place of a class among all by the classifier's scores, from 1; of the classes that
-            are not in it, Top-1 and Top-5 know nothing.
+        ranks: place of a class by the classifier's scores, from 1 (`class_ranks`); of the classes
+            that are not in it, Top-1 and Top-5 know nothing.
         grid: (H, W) that the maps are brought to (bilinear).
         stretch: as the protocol does (`stretched`); without it a level means what it means where
             masks are decided.
@@ -169,8 +169,13 @@ def box_counts(
     return counts
 
 
-def label_counts(labels: UInt8[Tensor, "H W"], truth: Boxes) -> BoxCounts:
+def label_counts(
+    labels: UInt8[Tensor, "H W"], truth: Boxes, ranks: Mapping[int, int] | None = None
+) -> BoxCounts:
     """Count where there is only a decision per pixel: one level, and nothing chosen by truth.
+
+    Args:
+        ranks: as `box_counts` takes them.
 
     Raises:
         ValueError: truth of a photograph of another size.
@@ -180,8 +185,26 @@ def label_counts(labels: UInt8[Tensor, "H W"], truth: Boxes) -> BoxCounts:
     for label in torch.unique(truth.classes).tolist():
         beaten = (labels == label).int().cpu().numpy()
         pair = overlaps(beaten, _on_grid(truth, label, truth.size), 1)
-        counts += _counted(*pair, None, counts.marks)
+        counts += _counted(*pair, (ranks or {}).get(label), counts.marks)
     return counts
+
+
+def class_ranks(logits: Float[Tensor, "C"], truth: Boxes) -> dict[int, int]:
+    """The place of every class that has a true box among those that have none, from 1.
+
+        rank of c = 1 + number of classes without a true box whose score is not below that of c
+
+    So the classes of one photograph do not stand in each other's way: with only one it is the
+    place among all. What ties with a wrong class comes after it.
+
+    Args:
+        logits: the classifier's scores of the photograph.
+    """
+    labels = torch.unique(truth.classes)
+    absent = torch.ones_like(logits, dtype=torch.bool)
+    absent[labels - 1] = False
+    others = logits[absent]
+    return {label: 1 + int((~(others < logits[label - 1])).sum()) for label in labels.tolist()}
 
 
 def stretched(values: Float[Tensor, "H W"]) -> Float[Tensor, "H W"]:

@@ -117,14 +117,22 @@ def _split_table(scores: Scores, split: str) -> Table:
 
 
 def _box_table(split: str, rows: Scores) -> Table:
-    """Boxes from tags: the share of objects whose box is right, at a level and at the best one."""
-    numbers = ("IoU ≥ 0.5", "level", f"MaxBoxAcc\n{ORACLE}", f"MaxBoxAccV2\n{ORACLE}")
-    table = _table(f"{split}, boxes of {rows['images']} images, in percent", ["of"], numbers)
+    """Boxes from tags: the share of objects whose box is right, at IoU 0.5 or more.
+
+    The best level's row is MaxBoxAcc under "GT-known", and Top-1 and Top-5 at that level.
+    """
+    columns = ("GT-known", "Top-1", "Top-5", "level", "MaxBoxAccV2")
+    table = _table(f"{split}, boxes of {rows['images']} images, in percent", ["of"], columns)
     for stage, score in rows.items():
-        if isinstance(score, Mapping):
-            best = score["oracle"] or {}
-            oracle = [percent(best.get(key)) for key in ("max_box_acc", "max_box_acc_v2")]
-            table.add_row(Text(stage), percent(score["accuracy"]), level(score), *oracle)
+        if not isinstance(score, Mapping):
+            continue
+        shares = [percent(score.get(key)) for key in ("accuracy", "top1", "top5")]
+        table.add_row(Text(stage), *shares, level(score))
+        best = score["oracle"]
+        if best is not None:
+            shares = [percent(best.get(key)) for key in ("max_box_acc", "top1", "top5")]
+            cells = [ORACLE, *shares, f"{best['level']:.2f}", percent(best["max_box_acc_v2"])]
+            table.add_row(*cells, style="dim italic")
     return table
 
 
