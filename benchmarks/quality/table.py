@@ -77,7 +77,7 @@ ROWS: dict[str, MethodOptions] = {
     "rec": RECOptions(),
     "upper bound": CAMOptions(),
 }
-MOST = 400  # photographs trained on, evenly taken from the list: two cores have an hour
+MOST = 400  # photographs trained on, evenly taken from the list: two cores can carry that
 
 
 @dataclass(frozen=True)
@@ -140,13 +140,17 @@ def taught_by(row: str) -> str:
     return "I+S, oracle" if Cue.SALIENCY in needed_cues(ROWS[row]) else "I"
 
 
-def run(cell: Cell, until: Until) -> None:
-    """Run one cell to its end and add the seconds of this sitting to its times."""
+def run(cell: Cell, until: Until, most: int) -> None:
+    """Run one cell to its end and add the seconds of this sitting to its times.
+
+    Args:
+        most: photographs trained on, evenly taken from the list.
+    """
     started = time.monotonic()
     few = cell.folder.parent / f"{cell.data}.txt"
     ids = (cell.source / "splits" / "train.txt").read_text(encoding="utf-8").splitlines()
-    every = max(1, len(ids) // MOST)
-    write_text(few, "\n".join(ids[::every][:MOST]) + "\n")
+    every = max(1, len(ids) // most)
+    write_text(few, "\n".join(ids[::every][:most]) + "\n")
     fit(experiment(cell, few), cell.folder, until)
     path = cell.folder / "times.json"
     spent = read_json(path) if path.is_file() else []
@@ -259,6 +263,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="Markdown file for the table")
     parser.add_argument("--until", choices=UNTIL, default="report", help="where runs stop")
     parser.add_argument("--remember", action="store_true", help="frozen layers, once for all rows")
+    parser.add_argument("--most", type=int, default=MOST, help="photographs trained on")
     parser.add_argument("--encoder-frozen", type=int, default=8, help="as --segment.frozen")
     parser.add_argument("--no-run", action="store_true", help="only print what is there")
     given = parser.parse_args()
@@ -271,7 +276,7 @@ def main() -> None:
             if drawn != (cell.data, cell.seed):
                 memo.forget()
             drawn = cell.data, cell.seed
-            run(cell, given.until)
+            run(cell, given.until, given.most)
             if given.write and (done := [c for c in planned if finished(c)]):
                 write_text(given.write, f"{table(done)}\n{machine()}\n")
     done = [c for c in planned if finished(c)]
