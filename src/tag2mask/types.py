@@ -135,6 +135,29 @@ class Boxes:
 
 
 @dataclass(frozen=True, slots=True)
+class Instances:
+    """Objects of one photograph, told apart: drawn by a person, or found.
+
+    Attributes:
+        classes: label (1 … C) of each object.
+        runs: the pixels of each, as COCO's compressed run lengths.
+        scores: how sure each is, 0 … 1; 1 where a person drew it.
+        size: (H, W) of the photograph.
+        crowds: which are groups that nobody told apart; in truth only, none where it is empty.
+    """
+
+    id: str
+    classes: Int64[Tensor, "n"]
+    runs: tuple[bytes, ...]
+    scores: Float64[Tensor, "n"]
+    size: Size
+    crowds: tuple[bool, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+
+@dataclass(frozen=True, slots=True)
 class Confusion:
     """Pixel counts, rows truth, columns decision; adds up over images and shards."""
 

@@ -19,6 +19,7 @@ from tag2mask.data.collection import Collection
 from tag2mask.data.open import open_data
 from tag2mask.data.options import DataOptions
 from tag2mask.errors import InputError
+from tag2mask.nn.runs import unpack
 from tag2mask.storage import write_labels
 
 SIZE = (4, 6)
@@ -191,6 +192,17 @@ def test_the_truth_is_painted_without_any_file(coco: Path) -> None:
         data.truth.read(by_digit["9"], (5, 6))
     with pytest.raises(InputError, match="'other' has no segmentation"):
         data.truth.read("other", SIZE)
+
+
+def test_its_instances_are_the_true_objects(coco: Path) -> None:
+    objects = open_data(DataOptions(coco, test_split="val2014")).instances
+    assert objects is not None
+    assert objects.source == "COCO's instances"
+    found = objects.read(TRAIN[0].removesuffix(".jpg"), SIZE)
+    assert found.classes.tolist() == [2, 1, 1]
+    assert [int(unpack(runs, SIZE).sum()) for runs in found.runs] == [12, 2, 4]
+    assert objects.read(TRAIN[1].removesuffix(".jpg"), SIZE).crowds == (True,)
+    assert VAL[0].removesuffix(".jpg") in objects
 
 
 def test_the_truth_s_fingerprint_follows_the_json(coco: Path) -> None:

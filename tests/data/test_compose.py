@@ -19,8 +19,11 @@ from tag2mask.data import compose as module
 from tag2mask.data.backgrounds import Area
 from tag2mask.data.compose import ComposeOptions, compose, noisy_tags
 from tag2mask.data.cutouts import Cutout
+from tag2mask.data.open import open_data
+from tag2mask.data.options import DataOptions
 from tag2mask.data.scene import Material, Wish, draw_scene, vary
 from tag2mask.errors import InputError
+from tag2mask.nn.runs import unpack
 from tag2mask.storage import read_json, read_labels
 
 CLASSES = ("blob", "ring", "star")
@@ -111,6 +114,18 @@ def test_instances_add_up_to_the_masks(composed: Path, capsys: pytest.CaptureFix
             assert mask.sum() == annotation["area"] >= 16
             union[mask] = annotation["category_id"]
         np.testing.assert_array_equal(union, labels)
+
+
+def test_a_run_on_it_knows_the_objects(composed: Path) -> None:
+    data = open_data(DataOptions(composed, truth=composed / "masks"))
+    assert data.instances is not None
+    for photo in data.train.photos[:3]:
+        labels = read_labels(composed / "masks" / f"{photo.id}.png")
+        found = data.instances.read(photo.id, (48, 48))
+        covered = np.zeros((48, 48), dtype=np.uint8)
+        for label, runs in zip(found.classes.tolist(), found.runs, strict=True):
+            covered[unpack(runs, found.size)] = label
+        np.testing.assert_array_equal(covered, labels.numpy())
 
 
 def test_training_and_test_share_no_cutout_and_no_background(composed: Path) -> None:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -22,6 +23,7 @@ from tag2mask.errors import InputError
 from tag2mask.export import (
     Labelled,
     pack_voc_server,
+    write_coco_instances,
     write_coco_masks,
     write_cvat,
     write_label_studio,
@@ -30,7 +32,9 @@ from tag2mask.export import (
 from tag2mask.export.cvat import mask_of
 from tag2mask.export.label_studio import pack
 from tag2mask.export.labelled import runs
+from tag2mask.nn.runs import pack as pack_runs
 from tag2mask.storage import read_labels, voc_palette
+from tag2mask.types import Instances
 
 CLASSES = ("cat", "Großes <Tier>", "dog")
 BITS = arrays.arrays(bool, st.tuples(st.integers(1, 7), st.integers(1, 40)))
@@ -157,6 +161,31 @@ def test_coco(tmp_path: Path) -> None:
             assert (width, height) == (np.ptp(columns) + 1, np.ptp(rows) + 1)
             assert annotation["area"] == mask.sum()
         assert np.array_equal(again, known(one))
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # pycocotools
+def test_coco_instances(tmp_path: Path) -> None:
+    """Two objects of a class stay apart, also where they overlap."""
+    masks = np.zeros((3, 30, 41), dtype=bool)
+    masks[0, 2:9, 3:11], masks[1, 5:12, 3:11], masks[2, 20:, 30:] = True, True, True
+    scores = torch.tensor([0.75, 0.5, 0.25], dtype=torch.float64)
+    packed = tuple(pack_runs(mask) for mask in masks)
+    found = Instances("day 1/a.b", torch.tensor([1, 1, 3]), packed, scores, (30, 41))
+    empty = Instances("b", torch.zeros(0, dtype=torch.int64), (), scores[:0], (5, 4))
+    pairs = [("day 1/a.b.jpg", found), ("b.png", empty)]
+    path = tmp_path / "instances.json"
+    assert write_coco_instances(path, CLASSES, pairs) == 3
+    with contextlib.redirect_stdout(io.StringIO()):
+        read = COCO(str(path))
+        results = read.loadRes(json.loads(path.read_text(encoding="utf-8"))["annotations"])
+    assert [image["file_name"] for image in read.dataset["images"]] == ["day 1/a.b.jpg", "b.png"]
+    for one, mask, score in zip(read.dataset["annotations"], masks, scores, strict=True):
+        np.testing.assert_array_equal(read.annToMask(one).astype(bool), mask)
+        assert one["area"] == mask.sum()
+        assert one["score"] == score
+        assert one["image_id"] == 1
+    assert [one["category_id"] for one in results.dataset["annotations"]] == [1, 1, 3]
+    assert read.dataset["annotations"][0]["bbox"] == [3, 2, 8, 7]
 
 
 def test_voc(tmp_path: Path) -> None:

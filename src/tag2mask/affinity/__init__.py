@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from tag2mask.affinity.instances import InstanceOptions as InstanceOptions
+from tag2mask.affinity.instances import ObjectWalk as ObjectWalk
+from tag2mask.affinity.instances import foreground_mean as foreground_mean
+from tag2mask.affinity.instances import peaks as peaks
 from tag2mask.affinity.irn import IRN as IRN
 from tag2mask.affinity.irn import IRNOptions as IRNOptions
 from tag2mask.affinity.network import AffinityNetwork as AffinityNetwork

@@ -13,6 +13,7 @@ Relations, CVPR 2019.
 | L_D_fg, δ(i, j) − δ̂(i, j) | `step`, `difference` | `displacement_costs` |
 | L_D_bg | | `displacement_costs` |
 | T^t · vec(M ⊙ (1 − B)) | `near`, `off_edges` | `nn.walk`, `walking.AffinityWalk` |
+| centroids, instance-wise maps | | `instances` |
 
 Differs from the paper: maps stay on the edges unless `off_edges` says otherwise. Differs from the
 official code: the line between two cells is the discrete one, where the code takes all cells closer
@@ -179,7 +180,12 @@ class IRN(AffinityNetwork):
         self, images: Float[Tensor, "B 3 H W"]
     ) -> tuple[Float[Tensor, "B P h w"], Float[Tensor, "B h w"]]:
         """Affinities by the edges between; maps are taken off the edges if the options say so."""
-        edges = exact(self.edge(self.pyramid(images), self.grid(images))).sigmoid()
+        return self.around(exact(self.edge(self.pyramid(images), self.grid(images))).sigmoid())
+
+    def around(
+        self, edges: Float[Tensor, "B h w"]
+    ) -> tuple[Float[Tensor, "B P h w"], Float[Tensor, "B h w"]]:
+        """What edges say of the pairs that a walk takes, and what maps are multiplied by."""
         size = (edges.shape[1], edges.shape[2])
         found = [on_full_grid(path_affinity(edges, s), s, size) for s in half_disc(RADIUS)]
         kept = 1 - edges if self.options.off_edges else torch.ones_like(edges)

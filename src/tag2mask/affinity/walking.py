@@ -48,9 +48,15 @@ class AffinityWalk:
         self, image: UInt8[Tensor, "3 H W"]
     ) -> tuple[Float[Tensor, "P h w"], Float[Tensor, "h w"]]:
         """What the network says of a photograph, see `AffinityNetwork.near`."""
-        pyramid = self.network.pyramid
-        size = scaled_size((image.shape[1], image.shape[2]), self.long_side, pyramid.cell)
-        device = next(self.network.parameters()).device
-        view = resize(image, size)[None].float().to(device, memory_format=torch.channels_last)
-        affinity, kept = self.network.near(view)
+        affinity, kept = self.network.near(seen(self.network, image, self.long_side))
         return affinity[0], kept[0]
+
+
+def seen(
+    network: AffinityNetwork, image: UInt8[Tensor, "3 H W"], long_side: float
+) -> Float[Tensor, "1 3 _ _"]:
+    """A photograph as the network looks at it: its long side brought to so many pixels."""
+    size = scaled_size((image.shape[1], image.shape[2]), long_side, network.pyramid.cell)
+    device = next(network.parameters()).device
+    view: Tensor = resize(image, size)[None].float()
+    return view.to(device, memory_format=torch.channels_last)

@@ -9,7 +9,7 @@ list are left alone, since splits often share a folder.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, TypeGuard
@@ -19,6 +19,7 @@ from tag2mask.data.coco_truth import CocoTruth, Drawn, Instance
 from tag2mask.data.collection import Collection, Data, Photo, Skipped
 from tag2mask.data.join import find_listed, join, leave_out
 from tag2mask.data.options import DataOptions
+from tag2mask.data.true_instances import CocoInstances
 from tag2mask.errors import InputError
 from tag2mask.storage import read_json
 
@@ -75,8 +76,9 @@ def open_coco(options: DataOptions) -> Data:
         path = _json_of(_annotations(options), options.test_split)
         test = _read(path, options, everything.photos.classes, known is not None)
     own = _truth(everything, test) if options.truth is None else None
+    objects = CocoInstances(own) if own else None
     held_out = test.checked(options.skip_bad) if test else None
-    return join("coco", options, train.checked(options.skip_bad), held_out, own)
+    return join("coco", options, train.checked(options.skip_bad), held_out, own, objects)
 
 
 def _truth(train: _Split, test: _Split | None) -> CocoTruth | None:
@@ -85,6 +87,24 @@ def _truth(train: _Split, test: _Split | None) -> CocoTruth | None:
     drawn = {photo: one for split in reversed(splits) for photo, one in split.drawn.items()}
     outlined = any(i.segmentation is not None for one in drawn.values() for i in one.instances)
     return CocoTruth(drawn, [split.path for split in splits]) if outlined else None
+
+
+def read_drawn(path: Path, classes: Sequence[str]) -> dict[str, Drawn]:
+    """What is drawn of these classes on the photographs of a JSON, by id; the rest is left out.
+
+    Raises:
+        InputError: not COCO's instances.
+    """
+    root = read_json(path)
+    entries = _entries(path, root, "categories", id=int, name=str)
+    labels = {name: label for label, name in enumerate(classes, 1)}
+    by_number = {e["id"]: labels.get(unicodedata.normalize("NFC", e["name"])) for e in entries}
+    images = _images(path, root)
+    found, _ = _instances(path, root, images, by_number)
+    return {
+        photo_id(entry["file_name"]): Drawn((entry["height"], entry["width"]), tuple(found[n]))
+        for n, entry in images.items()
+    }
 
 
 def _is_list(split: str | None) -> TypeGuard[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import torch
@@ -14,11 +14,13 @@ from jaxtyping import Bool, UInt8
 from pycocotools import mask as coco_mask
 
 from tag2mask.errors import InputError
-from tag2mask.types import BACKGROUND, AnnotatedImage, Size
+from tag2mask.nn.runs import covered, decompressed, pack, unpack
+from tag2mask.types import BACKGROUND, AnnotatedImage, Instances, Size
 
 FAR: Final = 100_000.0  # pixels; corners beyond are mistakes, and would take gigabytes to draw
 CORNERS: Final = 3  # fewer enclose nothing
 
+Made = TypeVar("Made")
 Segmentation = Any  # polygons [[x, y, x, y, …], …] or {"size": [H, W], "counts": … }
 
 
@@ -81,6 +83,17 @@ class CocoTruth:
         Raises:
             InputError: none are known, the photograph has another size, or a broken segmentation.
         """
+        return AnnotatedImage(photo, torch.from_numpy(self._painted(photo, size, paint)))
+
+    def objects(self, photo: str, size: Size) -> Instances:
+        """The true objects of one photograph, also where they overlap; crowds are marked.
+
+        Raises:
+            InputError: none are known, the photograph has another size, or a broken segmentation.
+        """
+        return self._painted(photo, size, lambda drawn: _objects(photo, drawn))
+
+    def _painted(self, photo: str, size: Size, work: Callable[[Drawn], Made]) -> Made:
         drawn = self._drawn.get(photo)
         if drawn is None:
             raise InputError(f"The photograph {photo!r} has no segmentation in {self._names()}.")
@@ -91,7 +104,7 @@ class CocoTruth:
                 "Take the photograph that was annotated, not turned or shrunk."
             )
         try:
-            return AnnotatedImage(photo, torch.from_numpy(paint(drawn)))
+            return work(drawn)
         except (ValueError, TypeError) as error:
             raise InputError(
                 f"A segmentation of the photograph {photo!r} in {self._names()} cannot be painted "
@@ -108,12 +121,30 @@ def paint(drawn: Drawn) -> UInt8[np.ndarray, "H W"]:
     Raises:
         ValueError: a segmentation that is none.
     """
-    covered = [(one, covers(one.segmentation, drawn.size)) for one in drawn.instances]
-    covered.sort(key=lambda pair: (not pair[0].crowd, -int(pair[1].sum())))
+    pairs = [(one, covers(one.segmentation, drawn.size)) for one in drawn.instances]
+    pairs.sort(key=lambda pair: (not pair[0].crowd, -int(pair[1].sum())))
     labels = np.full(drawn.size, BACKGROUND, dtype=np.uint8)
-    for one, mask in covered:
+    for one, mask in pairs:
         labels[mask] = one.label
     return labels
+
+
+def _objects(photo: str, drawn: Drawn) -> Instances:
+    """Objects without a pixel are left out.
+
+    Raises:
+        ValueError: a segmentation that is none.
+    """
+    masks = [covers(one.segmentation, drawn.size) for one in drawn.instances]
+    pairs = [(one, mask) for one, mask in zip(drawn.instances, masks, strict=True) if mask.any()]
+    return Instances(
+        photo,
+        torch.tensor([one.label for one, _ in pairs], dtype=torch.int64),
+        tuple(pack(mask) for _, mask in pairs),
+        torch.ones(len(pairs), dtype=torch.float64),
+        drawn.size,
+        tuple(one.crowd for one, _ in pairs),
+    )
 
 
 def covers(segmentation: Segmentation, size: Size) -> Bool[np.ndarray, "H W"]:
@@ -123,21 +154,14 @@ def covers(segmentation: Segmentation, size: Size) -> Bool[np.ndarray, "H W"]:
         ValueError: neither polygons nor run lengths of this size.
     """
     if isinstance(segmentation, Mapping):
-        return _from_runs(_run_lengths(segmentation, size), size)
+        return covered(_run_lengths(segmentation, size), size)
     if not isinstance(segmentation, list):
         raise ValueError(f"it is {type(segmentation).__name__}")
     polygons = [_corners(polygon) for polygon in segmentation]
     polygons = [polygon for polygon in polygons if len(polygon) >= 2 * CORNERS]
     if not polygons:
         return np.zeros(size, dtype=bool)
-    merged = coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
-    return _from_runs(_decompressed(merged["counts"].decode("ascii")), size)
-
-
-def _from_runs(lengths: Sequence[int], size: Size) -> Bool[np.ndarray, "H W"]:
-    """Runs go down the columns; the first is of what is not covered."""
-    covered = np.arange(len(lengths)) % 2 == 1
-    return np.repeat(covered, lengths).reshape(size[::-1]).T
+    return unpack(coco_mask.merge(coco_mask.frPyObjects(polygons, *size))["counts"], size)
 
 
 def _corners(polygon: Any) -> list[float]:
@@ -152,33 +176,9 @@ def _corners(polygon: Any) -> list[float]:
 def _run_lengths(segmentation: Mapping[str, Any], size: Size) -> list[int]:
     """Checked, since pycocotools reads on in memory behind those that are too short."""
     counts = segmentation.get("counts")
-    lengths = _decompressed(counts) if isinstance(counts, str) else counts
+    lengths = decompressed(counts) if isinstance(counts, str) else counts
     if not isinstance(lengths, list) or not all(isinstance(n, int) and n >= 0 for n in lengths):
         raise ValueError("run lengths are no list of counts")
     if segmentation.get("size") != list(size) or sum(lengths) != size[0] * size[1]:
         raise ValueError("run lengths are of another size")
-    return lengths
-
-
-def _decompressed(text: str) -> list[int]:
-    """Run lengths of COCO's compressed text.
-
-    Five bits a character from 48 on, the lowest first; bit 6 says that more follow, the highest
-    bit of the last gives the sign. From the fourth on, differences to the last but one.
-    """
-    lengths: list[int] = []
-    value = shift = 0
-    for character in text:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64:
-            raise ValueError(f"run lengths have the character {character!r}")
-        value |= (bits & 31) << shift
-        shift += 5
-        if not bits & 32:
-            if bits & 16:
-                value -= 1 << shift
-            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-            value = shift = 0
-    if shift:
-        raise ValueError("run lengths break off")
     return lengths

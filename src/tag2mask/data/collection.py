@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from tag2mask.types import AnnotatedImage, Boxes, Size
+from tag2mask.types import AnnotatedImage, Boxes, Instances, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,31 @@ class TrueBoxes(Protocol):
         ...
 
 
+@runtime_checkable
+class TrueInstances(Protocol):
+    """True objects, told apart; evaluation only.
+
+    Attributes:
+        source: where they come from, in a phrase.
+    """
+
+    source: str
+
+    def __contains__(self, photo: str) -> bool: ...
+
+    def fingerprint(self) -> str:
+        """A hash that changes when the objects do; decides what must be scored again."""
+        ...
+
+    def read(self, photo: str, size: Size) -> Instances:
+        """The true objects of one photograph.
+
+        Raises:
+            InputError: a file that does not fit, or is of another size than the photograph.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Data:
     """Everything a run is given.
@@ -110,3 +135,4 @@ class Data:
     truth: Truth | None
     fingerprint: str
     boxes: TrueBoxes | None = None
+    instances: TrueInstances | None = None

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tag2mask.data.assemble import Lookup, check_classes, examples, fingerprint
-from tag2mask.data.collection import Collection, Data, Skipped, Truth
+from tag2mask.data.collection import Collection, Data, Skipped, TrueInstances, Truth
 from tag2mask.data.options import DataOptions
 from tag2mask.data.truth import MaskFolder
 from tag2mask.errors import InputError
@@ -54,11 +54,13 @@ def join(
     train: Collection,
     test: Collection | None,
     own: Truth | None,
+    own_instances: TrueInstances | None = None,
 ) -> Data:
     """Check the splits against each other and add the truth.
 
     Args:
         own: the truth that the layout itself holds; `options.truth` goes before it.
+        own_instances: its objects, told apart.
 
     Raises:
         InputError: a photograph in both splits, an empty class, or a given truth without a mask
@@ -81,4 +83,4 @@ def join(
                 f"{photos[0].id}.png. Check the folder."
             )
         truth = None
-    return Data(layout, train, test, truth, fingerprint([train, test]))
+    return Data(layout, train, test, truth, fingerprint([train, test]), instances=own_instances)

@@ -17,10 +17,11 @@ from tag2mask.data.assemble import (
     read_classes,
     read_text,
 )
-from tag2mask.data.collection import Collection, Data, Photo, Skipped
+from tag2mask.data.collection import Collection, Data, Photo, Skipped, TrueInstances
 from tag2mask.data.csv_tags import TagTable, read_tags
 from tag2mask.data.folders import folder_tags
 from tag2mask.data.options import DataOptions
+from tag2mask.data.true_instances import JSON, OBJECTS, CocoInstances, VocInstances
 from tag2mask.data.truth import MaskFolder
 from tag2mask.errors import InputError
 
@@ -190,7 +191,9 @@ class _Source:
         check_classes(train)
         test = None if test_ids is None else self._collection(test_ids, test_gone)
         truth = None if options.truth is None else self._truth(options.truth, train, test)
-        return Data(layout, train, test, truth, fingerprint([train, test]))
+        objects = None if options.truth is None else _objects_beside(options.truth, self.classes)
+        known = fingerprint([train, test])
+        return Data(layout, train, test, truth, known, instances=objects)
 
     def _listed(self, split: str | None) -> tuple[list[str] | None, list[str]]:
         """The ids of a split (None: none was asked for), and what in it has no photograph."""
@@ -261,3 +264,17 @@ class _Source:
                 f"{photos[0].id}.png. Check the folder."
             )
         return truth
+
+
+def _objects_beside(masks: Path, classes: Sequence[str]) -> TrueInstances | None:
+    """Objects told apart beside a folder of true masks, as VOC and composed pictures have them."""
+    from tag2mask.data.coco import read_drawn
+    from tag2mask.data.coco_truth import CocoTruth
+
+    painted, outlined = (masks.resolve().parent / name for name in (OBJECTS, JSON))
+    if painted.is_dir():
+        return VocInstances(masks, painted, len(classes))
+    if not outlined.is_file():
+        return None
+    truth = CocoTruth(read_drawn(outlined, classes), [outlined])
+    return CocoInstances(truth, f"{JSON} beside the masks")

@@ -20,6 +20,7 @@ from tag2mask.data.cls_labels import Tags, read_cls_labels
 from tag2mask.data.collection import Collection, Data, Photo, Skipped
 from tag2mask.data.join import find_listed, join, leave_out
 from tag2mask.data.options import DataOptions
+from tag2mask.data.true_instances import OBJECTS, VocInstances
 from tag2mask.data.truth import MaskFolder
 from tag2mask.errors import InputError
 
@@ -57,7 +58,14 @@ def open_voc(options: DataOptions) -> Data:
     test = source.split(_split_file(folder, options.test_split)) if options.test_split else None
     masks = [folder / name for name in MASK_FOLDERS if (folder / name).is_dir()]
     own = MaskFolder(masks[0], len(classes)) if masks and options.truth is None else None
-    return join("voc", options, train, test, own)
+    return join("voc", options, train, test, own, _objects(folder, classes) if own else None)
+
+
+def _objects(folder: Path, classes: Sequence[str]) -> VocInstances | None:
+    masks, painted = folder / "SegmentationClass", folder / OBJECTS
+    if not masks.is_dir() or not painted.is_dir():
+        return None
+    return VocInstances(masks, painted, len(classes))
 
 
 def _split_file(folder: Path, split: str | None) -> Path:

@@ -14,6 +14,8 @@ from tag2mask.evaluate.boxes import label_counts as label_counts
 from tag2mask.evaluate.components import mask_boxes as mask_boxes
 from tag2mask.evaluate.confusion import confusion as confusion
 from tag2mask.evaluate.curve import Curve as Curve
+from tag2mask.evaluate.instances import InstanceScores as InstanceScores
+from tag2mask.evaluate.instances import component_instances as component_instances
 from tag2mask.evaluate.powered import PoweredMean as PoweredMean
 from tag2mask.evaluate.powered import powered_mean as powered_mean
 from tag2mask.evaluate.scores import Scores as Scores

@@ -1,4 +1,4 @@
-"""Boxes and masks as COCO's JSON."""
+"""Boxes, masks and instances as COCO's JSON."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pycocotools import mask as coco_mask
 
 from tag2mask.export.labelled import Labelled
+from tag2mask.nn.runs import pack
 from tag2mask.storage import write_json
-from tag2mask.types import Boxes
+from tag2mask.types import Boxes, Instances, Size
 
 
 def write_coco_boxes(path: Path, classes: Sequence[str], found: Iterable[tuple[str, Boxes]]) -> int:
@@ -49,15 +49,41 @@ def write_coco_masks(path: Path, classes: Sequence[str], found: Iterable[Labelle
     for number, one in enumerate(found, 1):
         images.append(_image(number, one.name, *one.size))
         for label in one.present():
-            packed = coco_mask.encode(np.asfortranarray(one.labels == label, dtype=np.uint8))
-            about = {
-                "bbox": coco_mask.toBbox(packed).tolist(),
-                "area": int(coco_mask.area(packed)),
-                "segmentation": {"size": list(one.size), "counts": packed["counts"].decode()},
-                "iscrowd": 0,
-            }
+            about = {**_outlined(pack(one.labels == label), one.size), "iscrowd": 0}
             annotations.append(_annotation(len(annotations) + 1, number, label, about))
     return _write(path, classes, images, annotations)
+
+
+def write_coco_instances(
+    path: Path, classes: Sequence[str], found: Iterable[tuple[str, Instances]]
+) -> int:
+    """Write instances as images, categories and annotations, whole or not at all; how many.
+
+    An annotation is an object, `segmentation` its pixels in COCO's compressed run-length encoding.
+    `annotations` with their `score` are also COCO's list of results.
+
+    Args:
+        found: file name and objects of every photograph.
+    """
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for number, (file, one) in enumerate(found, 1):
+        images.append(_image(number, file, *one.size))
+        rows = zip(one.classes.tolist(), one.runs, one.scores.tolist(), strict=True)
+        for label, runs, score in rows:
+            about = {**_outlined(runs, one.size), "iscrowd": 0, "score": score}
+            annotations.append(_annotation(len(annotations) + 1, number, label, about))
+    return _write(path, classes, images, annotations)
+
+
+def _outlined(runs: bytes, size: Size) -> dict[str, Any]:
+    """Box, area and pixels of one mask."""
+    packed = {"size": list(size), "counts": runs}
+    return {
+        "bbox": coco_mask.toBbox(packed).tolist(),
+        "area": int(coco_mask.area(packed)),
+        "segmentation": {"size": list(size), "counts": runs.decode()},
+    }
 
 
 def _image(number: int, file: str, height: int, width: int) -> dict[str, Any]:

@@ -1,0 +1,43 @@
+"""Parts of masks as objects; masks as run lengths."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from oracles.instances import large_parts as looped
+from pycocotools import mask as coco_mask
+
+from tag2mask.nn.parts import large_parts, numbered_instances
+from tag2mask.nn.runs import pack, unpack
+
+MASKS = arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9)))
+
+
+@given(MASKS)
+def test_run_lengths_are_the_mask_again(mask: np.ndarray) -> None:
+    runs = pack(mask)
+    np.testing.assert_array_equal(unpack(runs, (mask.shape[0], mask.shape[1])), mask)
+    assert coco_mask.area({"size": list(mask.shape), "counts": runs}) == mask.sum()
+
+
+@given(st.integers(0, 10_000))
+def test_parts_of_single_labels_are_the_loop_s(seed: int) -> None:
+    labels = np.random.default_rng(seed).choice(np.array([0, 1, 255], dtype=np.uint8), (7, 9))
+    given_labels = torch.from_numpy(labels)
+    ids = large_parts(given_labels, torch.zeros(7, 9, dtype=torch.int64), 0.05)
+    expected = looped(labels, np.zeros((7, 9), dtype=int), 0.05)
+    found = numbered_instances("a", given_labels, ids)
+    assert found.classes.tolist() == [label for label, _ in expected]
+    masks = [unpack(runs, found.size) for runs in found.runs]
+    parts = [frozenset(zip(*np.nonzero(mask), strict=True)) for mask in masks]
+    assert set(parts) == {frozenset(part) for _, part in expected}
+
+
+def test_nothing_there() -> None:
+    labels = torch.zeros(3, 4, dtype=torch.uint8)
+    ids = large_parts(labels, torch.zeros(3, 4, dtype=torch.int64), 0.01)
+    assert not ids.any()
+    assert len(numbered_instances("a", labels, ids)) == 0
