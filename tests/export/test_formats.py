@@ -163,7 +163,7 @@ def test_coco(tmp_path: Path) -> None:
         assert np.array_equal(again, known(one))
 
 
-@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # pycocotools
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools
 def test_coco_instances(tmp_path: Path) -> None:
     """Two objects of a class stay apart, also where they overlap."""
     masks = np.zeros((3, 30, 41), dtype=bool)
