@@ -4,8 +4,8 @@
 
 Reads runs that `table.py` made. Maps are decided at their own blind level and at the best one
 (oracle); behind every score stands the difference to the host, with the interval in which 95 % of
-the differences lie when photographs are drawn again (paired, all seeds together). What was counted
-is kept beside the runs and not counted again.
+the differences lie when photographs are drawn again (paired, all seeds together). Runs without a
+network leave its column empty. What was counted is kept beside the runs and not counted again.
 """
 
 from __future__ import annotations
@@ -54,8 +54,10 @@ def truths(data: Data, photos: Sequence[Photo]) -> Iterator[tuple[Photo, Tensor]
 def counted(run: Path) -> dict[str, Tensor]:
     """Confusions of single photographs, N × L × L, of every stage of a run."""
     kept = run / "counted.safetensors"
-    if kept.is_file():
-        return read_tensors(kept)
+    predicted = (run / "predictions" / "stamp").is_file()
+    before = read_tensors(kept) if kept.is_file() else {}
+    if before and ("network" in before or not predicted):
+        return before
     data = open_data(from_json(read_json(run / "experiment.json")).data)
     classes, train = len(data.train.classes), photographs(data, "train")
     read = partial(read_maps, run / "maps")
@@ -74,8 +76,9 @@ def counted(run: Path) -> dict[str, Tensor]:
         "maps, oracle": (train, decided(best)),
         "maps, blind": (train, decided(blind)),
         "masks": (train, stored("masks")),
-        "network": (photographs(data, "test"), stored("predictions")),
     }
+    if predicted:
+        ways["network"] = photographs(data, "test"), stored("predictions")
     found = {}
     for name, (photos, labels) in ways.items():
         tables = [confusion(t, labels(p.id), classes).counts for p, t in truths(data, photos)]
@@ -86,6 +89,8 @@ def counted(run: Path) -> dict[str, Tensor]:
 
 def cell(stage: str, runs: Sequence[Path], hosts: Sequence[Path]) -> str:
     """Mean ± deviation over seeds; the difference to the host and its interval."""
+    if not all(stage in counted(run) for run in (*runs, *hosts)):
+        return "–"
     ours = [counted(run)[stage].long() for run in runs]
     values = [100 * float(mean_iou(tables.sum(0, keepdim=True).double())) for tables in ours]
     text = f"{statistics.mean(values):.1f}"
@@ -108,7 +113,7 @@ def table(folder: Path, host: str, rows: Sequence[str], seeds: Sequence[int]) ->
         return folder / f"{name}-{row.replace(' ', '-')}-{seed}"
 
     def there(name: str, row: str) -> list[int]:
-        return [s for s in seeds if (run(name, row, s) / "report" / "stamp").is_file()]
+        return [s for s in seeds if (run(name, row, s) / "scores" / "stamp").is_file()]
 
     names = sorted({p.name.rpartition(f"-{host}-")[0] for p in folder.glob(f"*-{host}-*")} - {""})
     for name in names:
