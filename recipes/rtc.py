@@ -8,7 +8,6 @@ from pathlib import Path
 from recipes.settings import VOC_IMAGES, Wide, as_seam, small, voc
 from tag2mask.experiment import Experiment
 from tag2mask.methods.rtc import RTCOptions
-from tag2mask.segment import SegmentOptions
 
 PAPER = RTCOptions(scale=128 / 448, cell=2, width=256, rate=1e-4)
 STEPS = 25 * VOC_IMAGES // 8  # 25 epochs, official code
@@ -25,11 +24,9 @@ def rtc_voc(
         root: as `voc` takes it.
         backbone: the paper's is wide_resnet38, whose weights are a file.
     """
-    scales = (0.5, 1.0, 1.5, 2.0)
-    return replace(
-        as_seam(voc(root), PAPER, STEPS, weights, seed, backbone),
-        segment=SegmentOptions(architecture="deeplabv3plus", frozen=0, scales=scales),
-    )
+    whole = as_seam(voc(root), PAPER, STEPS, weights, seed, backbone)
+    looked = replace(whole.segment, scales=(0.5, 1.0, 1.5, 2.0), crf="irn")  # official code
+    return replace(whole, segment=looked)
 
 
 def rtc_small(photos: Path, tags: Path, seed: int = 0) -> Experiment:

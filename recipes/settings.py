@@ -118,7 +118,10 @@ def _paper(
         train=train,
         localize=localize,
         segment=SegmentOptions(
-            architecture="deeplabv3plus", frozen=0, scales=(0.5, 0.75, 1.0, 1.25, 1.5)
+            architecture="deeplabv3plus",
+            frozen=0,
+            scales=(0.5, 0.75, 1.0, 1.25, 1.5),
+            crf="deeplab",
         ),
         network=TrainOptions(steps=20_000, batch=10, zoom=(0.5, 1.5)),
         seed=seed,

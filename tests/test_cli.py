@@ -139,6 +139,7 @@ def test_a_folder_of_another_run_or_of_something_else(drawn, tmp_path, capsys):
         (["--backbone", "resnet5000"], "resnet5000"),
         (["--backbone", "resnet18"], "--weights FILE"),
         (["--refine", "par,magic"], "'magic' is no refiner"),
+        (["--segment.crf", "magic"], "--segment.crf magic came; expected none, or settings"),
         (["--masks.background", "1.5"], "--masks.background 1.5"),
         (["--network.batch", "1"], "--network.batch 1"),
         (["--train.batch", "3", "--devices", "2"], "--train.batch 3"),

@@ -16,7 +16,7 @@ from tag2mask import mapping, pipeline, stages
 from tag2mask.cli import main
 from tag2mask.data import read_image
 from tag2mask.masks import blind_level, threshold
-from tag2mask.refine import CRF, CRFOptions
+from tag2mask.refine import CRF, CRFOptions, refine_labels
 from tag2mask.storage import read_labels, voc_palette
 
 WRITTEN = ("masks", "predictions", "classifier", "network", "report", "refined", "maps")
@@ -148,6 +148,24 @@ def test_refiners_work_in_turn_and_the_crf_gets_a_blind_level(finished, drawn, t
     assert json.loads((run / "masks" / "level.json").read_text())["level"] == 0.5
     main(words)
     assert len(ran) == 9
+
+
+def test_a_crf_behind_the_network_trains_nothing(finished, drawn, tmp_path, ran):
+    run = tmp_path / "mine"
+    shutil.copytree(finished, run)
+    words = fit_words(drawn, run, "--truth", str(drawn / "truth"), "--segment.crf", "irn")
+    main(words)
+    assert ran == ["predictions", "quality", "scores", "report"]
+    for photo in ("p001", "p011"):
+        image = read_image(drawn / "photos" / f"{photo}.png")
+        plain = read_labels(finished / "predictions" / f"{photo}.png")
+        decided = read_labels(run / "predictions" / f"{photo}.png")
+        assert torch.equal(decided, refine_labels(image, plain, 3))  # irn: of the decision alone
+    photos, out = drawn / "photos", tmp_path / "new"
+    main(["predict", str(run), str(photos / "p001.png"), "--out", str(out)])
+    assert torch.equal(read_labels(out / "p001.png"), read_labels(run / "predictions" / "p001.png"))
+    with pytest.raises(SystemExit):
+        main(["predict", str(finished), str(photos / "p001.png"), "--out", str(out)])
 
 
 def test_a_new_level_redoes_masks_and_what_follows(finished, drawn, tmp_path, ran):

@@ -26,7 +26,7 @@ from tag2mask.methods.rtc import RTCOptions
 from tag2mask.methods.seam import SEAMOptions
 from tag2mask.methods.ssc import SSCOptions
 from tag2mask.nn.backbones import BackboneOptions
-from tag2mask.refine import REFINERS, CRFOptions, PAROptions, VoteOptions
+from tag2mask.refine import PRESETS, REFINERS, CRFOptions, PAROptions, VoteOptions
 from tag2mask.segment import SegmentOptions
 from tag2mask.train import TrainOptions
 from tag2mask.types import Cue
@@ -153,6 +153,11 @@ def check(experiment: Experiment) -> None:
     if twice:
         raise InputError(
             f"--refine {e.refine} came, but {twice[0]} is trained once in a run; name it once."
+        )
+    if e.segment.crf not in ("none", *PRESETS):
+        raise InputError(
+            f"--segment.crf {e.segment.crf} came; expected none, or settings known by name: "
+            f"{', '.join(PRESETS)}."
         )
     low, high = e.masks.background, e.masks.confident
     for name, level in (("background", low), ("confident", high)):

@@ -22,6 +22,7 @@ from tag2mask.method import AfterClassifier
 from tag2mask.methods import METHODS
 from tag2mask.methods.cam import CAMOptions
 from tag2mask.runs import Run, Stage, open_run, stamp_of
+from tag2mask.segment import PREDICTING
 from tag2mask.sources import saliency_stamp
 from tag2mask.stages import Context, supervision
 from tag2mask.storage import write_json
@@ -119,15 +120,15 @@ def _segment(
         trained: the stage that trained the method, if one did.
     """
     e = context.experiment
-    looked = stamp_inputs(e, "segment")
+    options = stamp_inputs(e, "segment", "network")
+    looked = {name: options["segment"].pop(name) for name in PREDICTING}
     if trained is not None and not trains_network(e):
         return _do(context, "predictions", stages.predict_all, up=trained.stamp, **looked)
     if trained is not None and segments(e.method):
         masks = _do(context, "segmented", stages.segment_all, up=trained.stamp, **looked)
     work = partial(stages.train_network, source=masks.folder.name)
-    options = stamp_inputs(e, "segment", "network")
     network = _do(context, "network", work, up=masks.stamp, **taught, **options)
-    return _do(context, "predictions", stages.predict_all, up=network.stamp)
+    return _do(context, "predictions", stages.predict_all, up=network.stamp, **looked)
 
 
 def _recognise(

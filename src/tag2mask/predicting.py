@@ -170,9 +170,9 @@ def _claim(options: PredictOptions, experiment: Experiment, photos: Sequence[Pho
         InputError: another one did, or a file that is no mask of ours would be taken for one.
     """
     known, stage = options.out / STAMP_FILE, options.run / segmenting_stage(experiment)
-    look = {"size": experiment.size, "scales": experiment.segment.scales}
-    trained = (stage / "stamp").read_text(encoding="utf-8")
-    stamp = stamp_of(network=trained, flip=experiment.segment.flip, **look)
+    network, look = (stage / "stamp").read_text(encoding="utf-8"), experiment.segment
+    views = {"size": experiment.size, "scales": look.scales, "flip": look.flip}
+    stamp = stamp_of(network=network, crf=look.crf, **views)
     if known.is_file():
         before: dict[str, Any] = read_json(known)
         if before.get("stamp") != stamp:

@@ -32,6 +32,7 @@ from tag2mask.method import AfterClassifier, Method, SingleStage
 from tag2mask.methods import METHODS
 from tag2mask.nn.backbones import Backbone
 from tag2mask.progress import track
+from tag2mask.refine import PRESETS, refine_probabilities
 from tag2mask.runs import Run, Stage
 from tag2mask.segment import Segmenter, predict
 from tag2mask.sources import MaskedPhotographs, Photographs, cue_sources, unfinished
@@ -289,9 +290,11 @@ def segmented(
     options, fabric = experiment.segment, fabric_of(experiment)
     network = network.to(fabric.device)
     logits = network.segment if isinstance(network, SingleStage) else network
+    settings = PRESETS.get(options.crf)
+    decision = partial(refine_probabilities, options=settings) if settings else None
     for batch in batches:
         ids, images = [photo.id for photo, _ in batch], [image for _, image in batch]
         views = (experiment.size, options.scales, options.flip)
         with torch.inference_mode(), fabric.autocast():
-            masks = predict(logits, ids, images, *views, fabric.device)
+            masks = predict(logits, ids, images, *views, fabric.device, decision)
         yield from zip(images, masks, strict=True)

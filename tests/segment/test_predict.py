@@ -130,6 +130,23 @@ def test_a_small_thing_is_found_where_it_is() -> None:
     assert float(columns.float().mean() + 0.5) == pytest.approx(115, abs=0.6)
 
 
+def test_a_decision_gets_the_photograph_and_its_probabilities() -> None:
+    images = [torch.randint(0, 256, (3, 40, 60), dtype=torch.uint8) for _ in range(2)]
+    seen: list[Tensor] = []
+
+    def decision(image: Tensor, probabilities: Tensor) -> Tensor:
+        assert image is images[len(seen)]
+        seen.append(probabilities)
+        return torch.full(image.shape[1:], len(seen), dtype=torch.uint8)
+
+    masks = predict(by_colour, ["a", "b"], images, 96, (1.0, 1.5), True, CPU, decision)
+    assert [mask.labels.unique().tolist() for mask in masks] == [[1], [2]]
+    for mask, probabilities in zip(decide(by_colour, images, (1.0, 1.5), True), seen, strict=True):
+        assert torch.allclose(probabilities.sum(dim=0), torch.ones(()), atol=1e-6)
+        wide = functional.interpolate(probabilities[None], (40, 60), mode="bilinear")[0]
+        assert (wide.argmax(dim=0) == mask.labels).float().mean() > 0.999
+
+
 def test_nothing_in_nothing_out_and_no_scale_is_an_error() -> None:
     assert decide(by_colour, [], (1.0,), True) == []
     with pytest.raises(ValueError, match="at least one scale"):

@@ -10,6 +10,7 @@ from tag2mask.refine.crf import CRF as CRF
 from tag2mask.refine.crf import dense_crf as dense_crf
 from tag2mask.refine.crf import irn_labels as irn_labels
 from tag2mask.refine.crf import refine_labels as refine_labels
+from tag2mask.refine.crf import refine_probabilities as refine_probabilities
 from tag2mask.refine.par import PAR as PAR
 from tag2mask.refine.par import PAROptions as PAROptions
 from tag2mask.refine.presets import PRESETS as PRESETS

@@ -1,8 +1,9 @@
 """The dense CRF for arrays and tensors: probabilities, refined maps, seed labels.
 
 `dense_crf` needs nothing but a photograph and energies (`unary.py`); `refine_labels` corrects a
-decision; `irn_labels` makes the two-level seed labels that affinities are learned from; `CRF` is
-the refiner of the pipeline. Settings are in `presets.py`.
+decision, `refine_probabilities` decides what a network says; `irn_labels` makes the two-level seed
+labels that affinities are learned from; `CRF` is the refiner of the pipeline. Settings are in
+`presets.py`.
 
 On a CPU the compiled kernel does the work if it was built, otherwise PyTorch does; both follow
 pydensecrf.
@@ -105,6 +106,35 @@ def refine_labels(
 
 
 @torch.no_grad()
+def refine_probabilities(
+    image: UInt8[Tensor, "3 H W"],
+    probabilities: Float[Tensor, "L h w"],
+    options: CRFOptions = PRESETS["deeplab"],
+    backend: Backend = "auto",
+) -> UInt8[Tensor, "H W"]:
+    """The label of every pixel by a network's probabilities and the photograph.
+
+    Labels that are nowhere the best take no part: they would not win, and each would cost what one
+    that is there costs.
+
+    Args:
+        probabilities: of all labels, on any grid over the photograph.
+        options: `unary` says whether they count, or the decision they stand for (RTC).
+    """
+    full = (image.shape[1], image.shape[2])
+    present = torch.unique(probabilities.max(dim=0).indices)
+    if len(present) < 2:
+        return torch.full(full, int(present), dtype=torch.uint8, device=present.device)
+    size = working_size(full, options)
+    with torch.autocast(probabilities.device.type, enabled=False):
+        unary = _energies(resize(probabilities[present].float(), size), options, len(probabilities))
+        found = dense_crf(shrink(image, size), unary, options, backend=backend)
+    winner = _best(found, full).flatten().long()
+    labels: Tensor = present.to(torch.uint8).index_select(0, winner)
+    return labels.view(full)
+
+
+@torch.no_grad()
 def irn_labels(
     image: UInt8[Tensor, "3 H W"],
     cams: CamSet,
@@ -168,16 +198,11 @@ class CRF:
         refined = cams.maps.new_zeros(len(cams.classes), *size, dtype=torch.float32)
         if seen.any():
             maps = resize(cams.maps[seen].float(), size)
-            unary = self._unary(with_background(maps, self.options.background, self.options.alpha))
+            scores = with_background(maps, self.options.background, self.options.alpha)
+            unary = _energies(scores, self.options)
             found = dense_crf(shrink(image, size), unary, self.options, backend=self.backend)
             refined[seen] = found[1:].clamp(0, 1)
         return CamSet(cams.id, cams.classes, refined, cams.size)
-
-    def _unary(self, scores: Float[Tensor, "L H W"]) -> Float[Tensor, "L H W"]:
-        if self.options.unary == "scores":
-            return unary_from_probabilities(scores)
-        labels = scores.max(dim=0).indices.to(torch.uint8)
-        return unary_from_labels(labels, len(scores), self.options.certainty)
 
 
 def working_size(size: Size, options: CRFOptions) -> Size:
@@ -213,6 +238,20 @@ def native_kernel() -> ModuleType | None:
     except ImportError:
         return None
     return module if module.available() else None
+
+
+def _energies(
+    scores: Float[Tensor, "K H W"], options: CRFOptions, total: int | None = None
+) -> Float[Tensor, "K H W"]:
+    """Of scores themselves, or of the labels that they decide.
+
+    Args:
+        total: how many labels share the doubt in a label; those that have scores if None.
+    """
+    if options.unary == "scores":
+        return unary_from_probabilities(scores)
+    labels = scores.max(dim=0).indices.to(torch.uint8)
+    return unary_from_labels(labels, len(scores), options.certainty, total)
 
 
 def _infer(

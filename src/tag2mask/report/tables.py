@@ -121,17 +121,17 @@ def _box_table(split: str, rows: Scores) -> Table:
 
     The best level's row is MaxBoxAcc under "GT-known", and Top-1 and Top-5 at that level.
     """
-    columns = ("GT-known", "Top-1", "Top-5", "level", "MaxBoxAccV2")
+    columns = ("GT-known", "Top-1", "Top-5", "MaxBoxAccV2", "level")
     table = _table(f"{split}, boxes of {rows['images']} images, in percent", ["of"], columns)
     for stage, score in rows.items():
         if not isinstance(score, Mapping):
             continue
         shares = [percent(score.get(key)) for key in ("accuracy", "top1", "top5")]
-        table.add_row(Text(stage), *shares, level(score))
+        table.add_row(Text(stage), *shares, "", level(score))
         best = score["oracle"]
         if best is not None:
-            shares = [percent(best.get(key)) for key in ("max_box_acc", "top1", "top5")]
-            cells = [ORACLE, *shares, f"{best['level']:.2f}", percent(best["max_box_acc_v2"])]
+            keys = ("max_box_acc", "top1", "top5", "max_box_acc_v2")
+            cells = [ORACLE, *(percent(best.get(key)) for key in keys), f"{best['level']:.2f}"]
             table.add_row(*cells, style="dim italic")
     return table
 

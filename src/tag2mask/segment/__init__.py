@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tag2mask.segment.network import PREDICTING as PREDICTING
 from tag2mask.segment.network import Segmenter as Segmenter
 from tag2mask.segment.network import SegmentOptions as SegmentOptions
 from tag2mask.segment.predict import predict as predict

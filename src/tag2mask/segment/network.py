@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import segmentation_models_pytorch as smp
 import torch
@@ -16,6 +17,8 @@ from tag2mask.errors import InputError
 from tag2mask.method import Trainable
 from tag2mask.nn.backbones import Backbone, BackboneOptions, freeze_up_to, undilate
 from tag2mask.types import UNKNOWN, MaskBatch, Scalar
+
+PREDICTING: Final = ("scales", "flip", "batch", "crf")  # options that no training depends on
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class SegmentOptions:
     """Also predict the mirrored photograph (the field's standard)."""
     batch: int = 8
     """Photographs of one size at once when predicting."""
+    crf: str = "none"
+    """A dense CRF behind the probabilities when predicting, with settings the field knows by name:
+    deeplab (DeepLabV2, SSC, EPS), irn (RTC: the decision alone), afa, seam-segment, …"""
 
 
 class Segmenter(Trainable[MaskBatch]):

@@ -16,6 +16,7 @@ from tag2mask.types import PseudoMask, Size
 STRIP = 1 << 24  # numbers held while a strip of rows is decided
 CELL = 32  # networks of segmentation-models-pytorch take multiples of it
 Logits = Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B L H W"]]
+Decision = Callable[[UInt8[Tensor, "3 H W"], Float[Tensor, "L h w"]], UInt8[Tensor, "H W"]]
 
 
 def predict(
@@ -26,6 +27,7 @@ def predict(
     scales: Sequence[float],
     flip: bool,
     device: torch.device,
+    decision: Decision | None = None,
 ) -> list[PseudoMask]:
     """Decide every pixel; photographs of one batch have one size.
 
@@ -34,6 +36,7 @@ def predict(
 
     Args:
         long_side: pixels of the long side at scale 1 (the size trained at).
+        decision: what makes labels of a photograph and its probabilities; None takes the best one.
     """
     if not images:
         return []
@@ -60,10 +63,12 @@ def predict(
             )
     if total is None:
         raise ValueError("predict needs at least one scale; none came.")
-    return [
-        PseudoMask(photo, decide(scores, (height, width)).cpu())
-        for photo, scores in zip(ids, total, strict=True)
-    ]
+    if decision is None:
+        labels = [decide(scores, (height, width)) for scores in total]
+    else:
+        total /= total.sum(dim=1, keepdim=True)
+        labels = [decision(*pair) for pair in zip(images, total, strict=True)]
+    return [PseudoMask(photo, one.cpu()) for photo, one in zip(ids, labels, strict=True)]
 
 
 def decide(scores: Float[Tensor, "L h w"], size: Size) -> UInt8[Tensor, "H W"]:
