@@ -43,6 +43,26 @@ def fixed_seeds() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def ran(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The stages that work from now on, in order; those in a module's `SAID` only say so."""
+    from tag2mask import pipeline  # where it is needed: this file is read before everything
+
+    names: list[str] = []
+    real, said = pipeline._do, getattr(request.module, "SAID", ())
+
+    def noted(context: Any, name: str, work: Any, **inputs: Any) -> Any:
+        def remembered(*given: Any) -> None:
+            names.append(name)
+            if name not in said:
+                work(*given)
+
+        return real(context, name, remembered, **inputs)
+
+    monkeypatch.setattr(pipeline, "_do", noted)
+    return names
+
+
 def is_local(address: Any) -> bool:
     """Whether a socket address stays on this machine: a path, or a loopback host."""
     if not isinstance(address, tuple):

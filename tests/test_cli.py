@@ -75,7 +75,7 @@ def test_a_truncated_photograph_is_named_then_skipped_and_counted(drawn, tmp_pat
     path = drawn / "photos" / "p002.png"
     path.write_bytes(path.read_bytes()[:300])
     assert "p002.png" in refused(fit_words(drawn, tmp_path / "out"), capsys)
-    main(fit_words(drawn, tmp_path / "out", "--skip-bad"))
+    main(fit_words(drawn, tmp_path / "out", "--skip-bad", "--until", "masks"))
     masks = {p.stem for p in (tmp_path / "out" / "masks").glob("*.png")}
     assert "p002" not in masks
     assert len(masks) == 5
@@ -244,35 +244,31 @@ def _heard():
 
 
 @pytest.mark.usefixtures("_heard")
-def test_interrupted_from_outside_and_killed_it_ends_in_the_same_bytes(drawn, tmp_path):
-    def start(out):
-        steps = ("--train.steps", "40", "--train.checkpoint", "0.2", "--until", "masks")
-        words = fit_words(drawn, out, *steps)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(
-            [sys.executable, "-m", "tag2mask", *words],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=environment,
-        )
-
-    whole = start(tmp_path / "whole")
-    _, text = whole.communicate(timeout=240)
-    assert whole.returncode == 0, text.decode()
-    for stop in (signal.SIGINT, signal.SIGKILL):
-        out = tmp_path / stop.name
-        process = start(out)
-        checkpoint = out / "classifier" / "checkpoint.safetensors"
-        while not checkpoint.exists():
-            assert process.poll() is None
-            time.sleep(0.02)
-        process.send_signal(stop)
-        _, text = process.communicate(timeout=60)
-        if stop is signal.SIGINT:
-            assert process.returncode == 130
-            assert b"The same command goes on" in text
-        again = start(out)
-        again.communicate(timeout=240)
-        assert again.returncode == 0
-        for name in ("classifier/weights.safetensors", "classifier/log.jsonl", "masks/p001.png"):
-            assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+@pytest.mark.parametrize(
+    "stop", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL]
+)
+def test_interrupted_from_outside_or_killed_it_ends_in_the_same_bytes(drawn, tmp_path, stop):
+    steps = ("--train.steps", "40", "--train.checkpoint", "0.2", "--until", "masks")
+    whole, out = (
+        fit_words(drawn, tmp_path / name, *steps, "--backbone", "tf_efficientnet_lite0")
+        for name in ("whole", "out")
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tag2mask", *out],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    while not (tmp_path / "out" / "classifier" / "checkpoint.safetensors").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(stop)
+    _, text = process.communicate(timeout=60)
+    if stop is signal.SIGINT:
+        assert process.returncode == 130
+        assert b"The same command goes on" in text
+    assert not (tmp_path / "out" / "masks").exists()
+    main(out)
+    main(whole)
+    for name in ("classifier/weights.safetensors", "classifier/log.jsonl", "masks/p001.png"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

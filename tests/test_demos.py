@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from oracles.shapes import draw_set
+from oracles.shapes import BACKBONE, draw_set
 from PIL import Image
 
 from tag2mask import demos
@@ -37,6 +37,7 @@ def cells(tmp_path, monkeypatch):
     def small(data, quick, seed):
         return replace(
             real(data, quick, seed),
+            backbone=BACKBONE,
             size=64,
             train=TrainOptions(steps=2, batch=4),
             network=TrainOptions(steps=2, batch=4),

@@ -71,14 +71,14 @@ def test_eps_goes_the_whole_way_and_says_what_taught_it(drawn: Path, tmp_path: P
     assert "saliency of 10 photographs" in (out / "report" / "index.html").read_text("utf-8")
     before = (out / "classifier" / "stamp").read_text(encoding="utf-8")
     os.utime(saliency / "p003.png", (1, 1))
-    main([*words, "--truth", str(drawn / "truth")])
+    main([*words, "--until", "masks"])
     assert (out / "classifier" / "stamp").read_text(encoding="utf-8") != before
 
 
 def test_fbr_with_a_model_is_fbr_on_eps(drawn: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     more = ("--method", "fbr", "--saliency", str(model), "--saliency-side", "32")
-    main(fit_words(drawn, out, *more))
+    main(fit_words(drawn, out, *more, "--until", "masks"))
     assert {"tags", "saliency", "against background"} <= terms(out)
     assert len(list((out / "cues").glob("*.safetensors"))) == 10
     assert stored(out, "experiment.json")["method"]["host"] == "eps"
@@ -90,7 +90,7 @@ def test_a_missing_map_ends_the_run_or_leaves_its_photograph_out(
 ) -> None:
     shutil.copytree(drawn / "saliency", tmp_path / "some")
     (tmp_path / "some" / "p003.png").unlink()
-    words = fit_words(drawn, tmp_path / "run", "--method", "eps")
+    words = fit_words(drawn, tmp_path / "run", "--method", "eps", "--until", "masks")
     with pytest.raises(SystemExit) as caught:
         main([*words, "--saliency", str(tmp_path / "some")])
     assert caught.value.code == 2

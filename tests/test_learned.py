@@ -4,47 +4,38 @@ from __future__ import annotations
 
 import json
 import shutil
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from oracles.shapes import draw_set
+from oracles.interrupted import stopped
+from oracles.shapes import draw_set, small_experiment
 from safetensors.torch import load_file
 
 from tag2mask import learned, mapping, pipeline
 from tag2mask.affinity import AffinityWalk, IRNOptions, PSAOptions
-from tag2mask.data import DataOptions, read_image
+from tag2mask.data import read_image
 from tag2mask.errors import InputError
 from tag2mask.experiment import Experiment
-from tag2mask.localize import LocalizeOptions
 from tag2mask.masks import blind_level
 from tag2mask.refine import irn_labels
 from tag2mask.seeding import blind_seeds
-from tag2mask.segment import SegmentOptions
 from tag2mask.storage import read_json, read_labels
 from tag2mask.train import TrainOptions
 
 OWN = ["irn-labels", "irn", "refined-1-irn", "refined", "masks"]
 BEHIND = ["network", "predictions", "quality", "scores", "report"]
+SAID = BEHIND  # by stages that only say that they would work
 
 
 def experiment(drawn: Path, **changes: Any) -> Experiment:
     options: dict[str, Any] = {
-        "size": 64,
-        "train": TrainOptions(steps=3, batch=4),
-        "localize": LocalizeOptions(scales=(1.0,)),
         "refine": "irn,crf",
         "irn": IRNOptions(width=32, radius=3),
         "affinity": TrainOptions(steps=4, batch=2, checkpoint=0.0),
-        "segment": SegmentOptions(scales=(1.0,)),
-        "network": TrainOptions(steps=2, batch=4),
-        "accelerator": "cpu",
     }
-    tags, split = drawn / "labels.csv", drawn / "train.txt"
-    data = DataOptions(drawn / "photos", tags, split=str(split))
-    return Experiment(data, **(options | changes))
+    return small_experiment(drawn, **(options | changes))
 
 
 @pytest.fixture(scope="module")
@@ -57,24 +48,6 @@ def finished(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "mine"
     pipeline.fit(experiment(drawn), out)
     return out
-
-
-@pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The stages that work from now on, in order; the network and what follows only say so."""
-    names: list[str] = []
-    real = pipeline._do
-
-    def noted(context: Any, name: str, work: Any, **inputs: Any) -> Any:
-        def remembered(*given: Any) -> None:
-            names.append(name)
-            if name not in BEHIND:
-                work(*given)
-
-        return real(context, name, remembered, **inputs)
-
-    monkeypatch.setattr(pipeline, "_do", noted)
-    return names
 
 
 def ids(drawn: Path) -> list[str]:
@@ -168,20 +141,9 @@ def test_a_kill_changes_no_byte(
     after: int,
     redone: list[str],
 ) -> None:
-    module, name = place.rsplit(".", 1)
-    real, calls = getattr(import_module(module), name), []
-
-    def stopping(*given: Any, **named: Any) -> Any:
-        calls.append(1)
-        if len(calls) > after:
-            raise KeyboardInterrupt
-        return real(*given, **named)
-
     out, often = tmp_path / "mine", TrainOptions(steps=3, batch=4, checkpoint=0.0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(place, stopping)
-        with pytest.raises(KeyboardInterrupt):
-            pipeline.fit(experiment(drawn, train=often), out)
+    with stopped(place, after), pytest.raises(KeyboardInterrupt):
+        pipeline.fit(experiment(drawn, train=often), out)
     ran.clear()
     pipeline.fit(experiment(drawn, train=often), out)
     assert ran == [*redone, *BEHIND]

@@ -6,19 +6,19 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch
-from oracles.shapes import draw_set
+from oracles.interrupted import stopped
+from oracles.shapes import draw_set, small_experiment
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim import Optimizer
 
 from tag2mask import mapping, pipeline, stages
-from tag2mask.data import DataOptions, open_data, read_image
+from tag2mask.data import open_data, read_image
 from tag2mask.experiment import Experiment
 from tag2mask.localize import LocalizeOptions
 from tag2mask.method import AfterClassifier
@@ -29,7 +29,6 @@ from tag2mask.nn.backbones import Backbone
 from tag2mask.nn.host import CAMHost, two_rates
 from tag2mask.refine import irn_labels
 from tag2mask.runs import open_run
-from tag2mask.segment import SegmentOptions
 from tag2mask.sources import Photographs, cue_sources
 from tag2mask.stages import Context
 from tag2mask.storage import read_labels
@@ -39,21 +38,11 @@ from tag2mask.types import Cue, TagBatch
 BEFORE = ["first", "first-maps", "seeds"]
 TAUGHT = ["classifier", "maps", "refined", "masks", "network", "predictions"]
 OWN = [*TAUGHT, "quality", "scores", "report"]
+SAID = OWN  # by stages that only say that they would work
 
 
 def experiment(drawn: Path, **changes: Any) -> Experiment:
-    options: dict[str, Any] = {
-        "method": AMNOptions(),
-        "size": 64,
-        "train": TrainOptions(steps=3, batch=4),
-        "localize": LocalizeOptions(scales=(1.0,)),
-        "segment": SegmentOptions(scales=(1.0,)),
-        "network": TrainOptions(steps=2, batch=4),
-        "accelerator": "cpu",
-    }
-    tags, split = drawn / "labels.csv", drawn / "train.txt"
-    data = DataOptions(drawn / "photos", tags, split=str(split))
-    return Experiment(data, **(options | changes))
+    return small_experiment(drawn, **({"method": AMNOptions()} | changes))
 
 
 @pytest.fixture(scope="module")
@@ -66,24 +55,6 @@ def finished(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "mine"
     pipeline.fit(experiment(drawn), out)
     return out
-
-
-@pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The stages that work from now on, in order; from the own training on they only say so."""
-    names: list[str] = []
-    real = pipeline._do
-
-    def noted(context: Any, name: str, work: Any, **inputs: Any) -> Any:
-        def remembered(*given: Any) -> None:
-            names.append(name)
-            if name not in OWN:
-                work(*given)
-
-        return real(context, name, remembered, **inputs)
-
-    monkeypatch.setattr(pipeline, "_do", noted)
-    return names
 
 
 def contents(run: Path) -> dict[str, bytes]:
@@ -174,20 +145,9 @@ def test_a_kill_changes_no_byte(
     after: int,
     redone: list[str],
 ) -> None:
-    module, name = place.rsplit(".", 1)
-    real, calls = getattr(import_module(module), name), []
-
-    def stopping(*given: Any, **named: Any) -> Any:
-        calls.append(1)
-        if len(calls) > after:
-            raise KeyboardInterrupt
-        return real(*given, **named)
-
     out = tmp_path / "mine"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(place, stopping)
-        with pytest.raises(KeyboardInterrupt):
-            pipeline.fit(experiment(drawn), out)
+    with stopped(place, after), pytest.raises(KeyboardInterrupt):
+        pipeline.fit(experiment(drawn), out)
     ran.clear()
     pipeline.fit(experiment(drawn), out)
     assert ran == [*redone, *OWN]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from oracles.shapes import draw_set
+from oracles.shapes import BACKBONE, draw_set, small_experiment
 
 import tag2mask
 from tag2mask import mapping, pipeline, tuning
@@ -17,7 +17,6 @@ from tag2mask.data import DataOptions
 from tag2mask.errors import InputError
 from tag2mask.experiment import Experiment, from_json
 from tag2mask.localize import LocalizeOptions
-from tag2mask.segment import SegmentOptions
 from tag2mask.storage import read_json
 from tag2mask.train import TrainOptions
 
@@ -30,20 +29,16 @@ def drawn(tmp_path_factory):
 
 
 def experiment(drawn: Path, truth: bool = True) -> Experiment:
-    return Experiment(
-        DataOptions(
-            drawn / "photos",
-            drawn / "labels.csv",
-            split=str(drawn / "train.txt"),
-            test_split=str(drawn / "test.txt"),
-            truth=drawn / "truth" if truth else None,
-        ),
-        size=64,
-        train=TrainOptions(steps=2, batch=4),
-        network=TrainOptions(steps=2, batch=4),
-        localize=LocalizeOptions(scales=(1.0, 1.5)),
-        segment=SegmentOptions(scales=(1.0,)),
-        accelerator="cpu",
+    data = DataOptions(
+        drawn / "photos",
+        drawn / "labels.csv",
+        split=str(drawn / "train.txt"),
+        test_split=str(drawn / "test.txt"),
+        truth=drawn / "truth" if truth else None,
+    )
+    train = TrainOptions(steps=2, batch=4)
+    return small_experiment(
+        drawn, data=data, train=train, localize=LocalizeOptions(scales=(1.0, 1.5))
     )
 
 
@@ -57,21 +52,10 @@ class _Here(Executor):
 
 
 @pytest.fixture
-def here(monkeypatch):
+def here(monkeypatch, ran):
     """Trials run in this process; the stages that really worked are noted."""
-    names = []
-    real = pipeline._do
-
-    def noted(context, name, work, **inputs):
-        def remembered(*given):
-            names.append(name)
-            work(*given)
-
-        return real(context, name, remembered, **inputs)
-
-    monkeypatch.setattr(pipeline, "_do", noted)
     monkeypatch.setattr(tuning, "_workers", lambda places: contextlib.nullcontext(_Here()))
-    return names
+    return ran
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -135,6 +119,7 @@ def test_the_command_ranks_blind_says_so_and_hands_the_best_to_fit(drawn, tmp_pa
         *("--truth", str(drawn / "truth"), "--out", str(tmp_path / "search"), "--size", "64"),
         *("--train.steps", "2", "--train.batch", "4", "--network.steps", "2"),
         *("--network.batch", "4", "--localize.scales", "1.0", "--segment.scales", "1.0"),
+        *("--backbone", BACKBONE.name, "--weights", BACKBONE.weights),
         *("--accelerator", "cpu", "--vary", "network.steps=1,2,3", "--by", "agreement"),
     ]
     main(words)

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from tag2mask.data import DataOptions
+from tag2mask.experiment import Experiment
+from tag2mask.localize import LocalizeOptions
+from tag2mask.nn.backbones import BackboneOptions
+from tag2mask.segment import SegmentOptions
+from tag2mask.train import TrainOptions
+
+BACKBONE = BackboneOptions("test_resnet", "none")  # of half a million numbers
 CLASSES = ("red", "blue")
 
 
@@ -42,7 +51,9 @@ def draw_set(folder: Path, train: int = 10, test: int = 4) -> Path:
 
 
 def fit_words(folder: Path, out: Path, *more: str) -> list[str]:
-    """`tag2mask fit` on such a set, small enough for a test."""
+    """`tag2mask fit` on such a set, small enough for a test: with the tiny backbone, or another."""
+    if not {"--backbone", "--weights"} & set(more):
+        more = ("--backbone", BACKBONE.name, "--weights", BACKBONE.weights, *more)
     return [
         *("fit", str(folder / "photos"), "--tags", str(folder / "labels.csv")),
         *("--classes", str(folder / "classes.txt"), "--split", str(folder / "train.txt")),
@@ -51,3 +62,20 @@ def fit_words(folder: Path, out: Path, *more: str) -> list[str]:
         *("--network.batch", "4", "--localize.scales", "1.0", "--segment.scales", "1.0"),
         *("--accelerator", "cpu", *more),
     ]
+
+
+def small_experiment(folder: Path, **changes: Any) -> Experiment:
+    """The same from Python, on the training photographs alone."""
+    options: dict[str, Any] = {
+        "data": DataOptions(
+            folder / "photos", folder / "labels.csv", split=str(folder / "train.txt")
+        ),
+        "backbone": BACKBONE,
+        "size": 64,
+        "train": TrainOptions(steps=3, batch=4),
+        "localize": LocalizeOptions(scales=(1.0,)),
+        "segment": SegmentOptions(scales=(1.0,)),
+        "network": TrainOptions(steps=2, batch=4),
+        "accelerator": "cpu",
+    }
+    return Experiment(**(options | changes))
