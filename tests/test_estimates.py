@@ -5,13 +5,13 @@ import shutil
 import pytest
 import torch
 from oracles.shapes import draw_set, fit_words
+from oracles.untrained import Untrained
 
 from tag2mask.cli import main
 from tag2mask.data import read_image
 from tag2mask.data.truth import MaskFolder
 from tag2mask.estimates import asked_again, powered_scores, shrink_labels
 from tag2mask.evaluate.quality import COMBINED
-from tag2mask.method import Method
 from tag2mask.storage import read_json, read_labels
 from tag2mask.types import TaggedImage
 
@@ -90,14 +90,8 @@ def test_too_little_truth_is_refused(finished, few, tmp_path, capsys):
     assert "fewer than 5" in capsys.readouterr().err
 
 
-class Average(Method):
+class Average(Untrained):
     """Sees class c in the mean of colour c, and where it is bright."""
-
-    def losses(self, batch, progress):
-        raise NotImplementedError
-
-    def optimizers(self):
-        raise NotImplementedError
 
     def localize(self, images, tags):
         return torch.nn.functional.avg_pool2d(images, 8) / 255

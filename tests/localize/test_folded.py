@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 import torch
+from oracles.untrained import Untrained
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from tag2mask.localize import folded
-from tag2mask.method import Method
 from tag2mask.methods.cam import CAM, CAMOptions
 from tag2mask.nn.backbones import Backbone, BackboneOptions
-from tag2mask.types import TagBatch
 
 
-class Small(Method):
+class Small(Untrained):
     """A convolution, its BatchNorm, and what a kind adds to break the pair."""
 
     def __init__(self, kind: str) -> None:
@@ -27,15 +23,6 @@ class Small(Method):
             assert tensor is not None
             nn.init.uniform_(tensor, 0.5, 2)
         nn.init.uniform_(self.norm.weight, 0.5, 2)
-
-    def losses(self, batch: TagBatch, progress: float) -> dict[str, Tensor]:
-        raise NotImplementedError
-
-    def optimizers(self) -> Sequence[Optimizer]:
-        return []
-
-    def classify(self, images: Tensor) -> Tensor:
-        raise NotImplementedError
 
     def localize(self, images: Tensor, tags: Tensor) -> Tensor:
         raw: Tensor = self.convolution(images)

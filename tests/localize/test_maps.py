@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles.cam import merged
+from oracles.untrained import Untrained
 from torch import Tensor
 from torch.nn import functional
-from torch.optim import Optimizer
 
 from tag2mask.errors import InputError
 from tag2mask.localize import LocalizeOptions, merge, responses
-from tag2mask.method import Method
 from tag2mask.nn.views import resize, scaled_size
-from tag2mask.types import TagBatch
 
 CELL = 8
 CPU = torch.device("cpu")
@@ -27,17 +23,8 @@ CPU = torch.device("cpu")
 ALL = torch.ones(1, 3, dtype=torch.bool)
 
 
-class Bright(Method):
+class Bright(Untrained):
     """Class 1 is red, class 2 green, class 3 where a cell's left half is redder than its right."""
-
-    def losses(self, batch: TagBatch, progress: float) -> dict[str, Tensor]:
-        raise NotImplementedError
-
-    def optimizers(self) -> Sequence[Optimizer]:
-        return []
-
-    def classify(self, images: Tensor) -> Tensor:
-        raise NotImplementedError
 
     def localize(self, images: Tensor, tags: Tensor) -> Tensor:
         cells = functional.avg_pool2d(images[:, :2], CELL)

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-from xml.etree import ElementTree
 
+from tag2mask.data.annotation import read_annotation
 from tag2mask.data.assemble import SUFFIXES, examples, photo_id, read_text
 from tag2mask.data.collection import Collection, Data, Photo, Skipped
 from tag2mask.data.drawn_boxes import Box, drawn_boxes, files_fingerprint
@@ -148,17 +148,12 @@ def _objects(path: Path) -> list[tuple[str, Box]]:
     Raises:
         InputError: it is not there or broken, or an object has no name or box.
     """
-    try:
-        root = ElementTree.fromstring(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(
-            f"The annotation {path} is not there; expected one, or the photograph in a folder "
-            "named after its synset."
-        ) from None
-    except (OSError, ElementTree.ParseError) as error:
-        raise InputError(f"The annotation {path} cannot be read ({error}).") from None
+    missing = (
+        f"The annotation {path} is not there; expected one, or the photograph in a folder named "
+        "after its synset."
+    )
     found = []
-    for entry in root.findall("object"):
+    for entry in read_annotation(path, missing).findall("object"):
         name = (entry.findtext("name") or "").strip()
         try:
             left, top, right, bottom = (float(entry.findtext(f"bndbox/{c}") or "") for c in CORNERS)

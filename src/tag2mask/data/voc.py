@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
+from tag2mask.data.annotation import read_annotation
 from tag2mask.data.assemble import find_photographs, read_classes, read_text
 from tag2mask.data.cls_labels import Tags, read_cls_labels
 from tag2mask.data.collection import Collection, Data, Photo, Skipped
@@ -132,15 +133,11 @@ class _FromBoxes:
             InputError: no annotation, a broken one, or an object of no known class.
         """
         path = self._folder / f"{photo}.xml"
-        try:
-            root = ElementTree.fromstring(path.read_bytes())
-        except FileNotFoundError:
-            raise InputError(
-                f"The photograph {photo!r} has no annotation {path}; expected one, or --tags "
-                "cls_labels.npy."
-            ) from None
-        except (OSError, ElementTree.ParseError) as error:
-            raise InputError(f"The annotation {path} cannot be read ({error}).") from None
+        root = read_annotation(
+            path,
+            f"The photograph {photo!r} has no annotation {path}; expected one, or --tags "
+            "cls_labels.npy.",
+        )
         names = {_name(path, found) for found in root.findall("object")}
         unknown = sorted(names - self._labels.keys())
         if unknown:

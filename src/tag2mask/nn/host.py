@@ -222,9 +222,20 @@ def thresholded_mean(features: Float[Tensor, "B D h w"], share: float) -> Float[
 def normalised(
     responses: Float[Tensor, "B C h w"], tags: Bool[Tensor, "B C"]
 ) -> Float[Tensor, "B C h w"]:
-    """A_c = t_c · max(0, R_c) / (max + 1e-5), each map by its own maximum."""
-    positive = responses.relu() * tags[:, :, None, None]
-    scaled: Tensor = positive / (positive.amax(dim=(2, 3), keepdim=True) + EPSILON)
+    """The maps of the tags over their peaks, zero for classes that the tags do not name."""
+    return over_peak(responses * tags[:, :, None, None])
+
+
+def over_peak(maps: Float[Tensor, "*B H W"], still: bool = False) -> Float[Tensor, "*B H W"]:
+    """A = max(0, F) / (max over cells of max(0, F) + 1e-5); zero where nothing is above zero.
+
+    Args:
+        still: the maximum passes no gradient. Otherwise a map comes nearer to a target above it by
+            losing its peak, too.
+    """
+    positive = maps.relu()
+    peak = positive.amax(dim=(-2, -1), keepdim=True)
+    scaled: Tensor = positive / ((peak.detach() if still else peak) + EPSILON)
     return scaled
 
 

@@ -11,7 +11,8 @@ from oracles import ssc as oracle
 from torch import Tensor
 from torch.nn import functional
 
-from tag2mask.methods.ssc.modulation import eroded, modulated, modulation_loss, normalised
+from tag2mask.methods.ssc.modulation import eroded, modulated, modulation_loss
+from tag2mask.nn.host import over_peak
 
 
 def drawn(seed: int, height: int = 12, width: int = 10) -> tuple[Tensor, Tensor]:
@@ -41,7 +42,7 @@ def test_erosion_is_a_minimum_over_the_window(seed: int, window: int) -> None:
 @given(st.integers(0, 500))
 def test_what_is_reliable_is_never_lowered(seed: int) -> None:
     maps, regions = drawn(seed)
-    activation = normalised(maps)
+    activation = over_peak(maps)
     kept = activation * eroded(activation > 0.3, 3)
     assert bool((modulated(maps, regions, 0.3, 3) >= kept).all())
 
@@ -51,7 +52,7 @@ def test_single_pixels_as_regions_change_nothing() -> None:
     alone = torch.arange(120).view(1, 12, 10).repeat(3, 1, 1)
     for threshold in (0.3, 2.0):  # above 1, nothing is reliable
         found = modulated(maps, alone, threshold, 3)
-        torch.testing.assert_close(found, normalised(maps), rtol=1e-12, atol=0)
+        torch.testing.assert_close(found, over_peak(maps), rtol=1e-12, atol=0)
 
 
 def by_hand(responses: Tensor, tags: Tensor, regions: Tensor, threshold: float) -> float:

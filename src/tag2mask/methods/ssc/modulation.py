@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from tag2mask.nn.host import over_peak
 from tag2mask.nn.regions import region_mean
 
-LEAST: Final = 1e-5  # official code
 SHRINK: Final = 2  # the loss is taken at half the input's resolution (official code)
 
 
@@ -51,7 +51,7 @@ def modulation_loss(
     window = max(1, round(erosion * max(size)))
     target = modulated(maps.detach(), regions, threshold, window)
     inside = (regions >= 0).to(exact)
-    distances = (normalised(maps, still) - target).square() * inside
+    distances = (over_peak(maps, still) - target).square() * inside
     return distances.sum() / inside.sum().clamp(min=1)
 
 
@@ -69,21 +69,9 @@ def modulated(
     flat = maps.flatten(1)[:, None]
     count = int(regions.max().clamp(min=0)) + 1
     shared = region_mean(flat, regions.flatten(1), count).view_as(maps)
-    activation = normalised(maps)
+    activation = over_peak(maps)
     kept = activation * eroded(activation > threshold, window)
-    return torch.maximum(normalised(shared), kept)
-
-
-def normalised(maps: Float[Tensor, "P H W"], still: bool = False) -> Float[Tensor, "P H W"]:
-    """A = max(0, F) / (max over pixels of max(0, F) + 1e-5); zero where nothing is above zero.
-
-    Args:
-        still: the maximum is taken as given. Otherwise a map comes nearer to a target above it by
-            losing its peak, too.
-    """
-    positive = maps.relu()
-    peak = positive.amax(dim=(1, 2), keepdim=True)
-    return positive / ((peak.detach() if still else peak) + LEAST)
+    return torch.maximum(over_peak(shared), kept)
 
 
 def eroded(selected: Bool[Tensor, "P H W"], window: int) -> Bool[Tensor, "P H W"]:
