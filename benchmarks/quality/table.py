@@ -42,6 +42,7 @@ from tag2mask.methods.eps import EPSOptions
 from tag2mask.methods.fbr import FBROptions
 from tag2mask.methods.ppc import PPCOptions
 from tag2mask.methods.rec import RECOptions
+from tag2mask.methods.rtc import RTCOptions
 from tag2mask.methods.seam import SEAMOptions
 from tag2mask.methods.ssc import SSCOptions
 from tag2mask.pipeline import UNTIL, Until, fit
@@ -75,6 +76,7 @@ ROWS: dict[str, MethodOptions] = {
     "eps+fbr": FBROptions(host="eps"),
     "ppc+eps+fbr": FBROptions(host="ppc-eps"),
     "rec": RECOptions(),
+    "rtc": RTCOptions(),
     "upper bound": CAMOptions(),
 }
 MOST = 400  # photographs trained on, evenly taken from the list: two cores can carry that
