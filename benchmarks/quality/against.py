@@ -88,16 +88,24 @@ def counted(run: Path) -> dict[str, Tensor]:
 
 
 def cell(stage: str, runs: Sequence[Path], hosts: Sequence[Path]) -> str:
-    """Mean ± deviation over seeds; the difference to the host and its interval."""
-    if not all(stage in counted(run) for run in (*runs, *hosts)):
+    """Mean ± deviation over seeds; the difference to the host and its interval.
+
+    Over the runs that have the stage on both sides; says so where those are fewer.
+    """
+    both = [
+        pair for pair in zip(runs, hosts, strict=True) if all(stage in counted(r) for r in pair)
+    ]
+    if not both:
         return "–"
-    ours = [counted(run)[stage].long() for run in runs]
+    ours = [counted(run)[stage].long() for run, _ in both]
     values = [100 * float(mean_iou(tables.sum(0, keepdim=True).double())) for tables in ours]
     text = f"{statistics.mean(values):.1f}"
     if len(values) > 1:
         text += f" ± {statistics.stdev(values):.1f}"
+    if len(both) < len(runs):
+        text += f", {len(both)} seed{'s' if len(both) > 1 else ''}"
     if runs != hosts:
-        theirs = [counted(run)[stage].long() for run in hosts]
+        theirs = [counted(run)[stage].long() for _, run in both]
         found = paired_bootstrap(torch.stack(ours), torch.stack(theirs))
         shares = (found.difference, found.low, found.high)
         text += " ({:+.1f}: {:+.1f} … {:+.1f})".format(*(100 * share for share in shares))
