@@ -55,36 +55,39 @@ def counted(run: Path) -> dict[str, Tensor]:
     """Confusions of single photographs, N × L × L, of every stage of a run."""
     kept = run / "counted.safetensors"
     predicted = (run / "predictions" / "stamp").is_file()
-    before = read_tensors(kept) if kept.is_file() else {}
-    if before and ("network" in before or not predicted):
-        return before
+    found = read_tensors(kept) if kept.is_file() else {}
+    if found and ("network" in found or not predicted):
+        return found
     data = open_data(from_json(read_json(run / "experiment.json")).data)
     classes, train = len(data.train.classes), photographs(data, "train")
-    read = partial(read_maps, run / "maps")
-    curve = Curve.zeros(classes)
-    for photo, truth in truths(data, train):
-        curve += curve_counts(read(photo.id), truth, classes)
-    best, blind = curve.best()[0], blind_level(peaks(read(photo.id) for photo in train))
 
-    def decided(level: float) -> Callable[[str], Tensor]:
-        return lambda photo: threshold(read(photo), level).labels
+    def count(photos: Sequence[Photo], labels: Callable[[str], Tensor]) -> Tensor:
+        tables = [confusion(t, labels(p.id), classes).counts for p, t in truths(data, photos)]
+        return torch.stack(tables).int()
 
     def stored(stage: str) -> Callable[[str], Tensor]:
         return lambda photo: read_labels(run / stage / f"{photo}.png")
 
-    ways: dict[str, tuple[Sequence[Photo], Callable[[str], Tensor]]] = {
-        "maps, oracle": (train, decided(best)),
-        "maps, blind": (train, decided(blind)),
-        "masks": (train, stored("masks")),
-    }
+    if not found:
+        for name, level in zip(STAGES, _levels(run, data, train, classes), strict=False):
+            found[name] = count(train, partial(_decided, run / "maps", level))
+        found["masks"] = count(train, stored("masks"))
     if predicted:
-        ways["network"] = photographs(data, "test"), stored("predictions")
-    found = {}
-    for name, (photos, labels) in ways.items():
-        tables = [confusion(t, labels(p.id), classes).counts for p, t in truths(data, photos)]
-        found[name] = torch.stack(tables).int()
+        found["network"] = count(photographs(data, "test"), stored("predictions"))
     write_tensors(kept, found)
     return found
+
+
+def _levels(run: Path, data: Data, photos: Sequence[Photo], classes: int) -> tuple[float, float]:
+    """The best level of a run's maps, and the blind one."""
+    curve = Curve.zeros(classes)
+    for photo, truth in truths(data, photos):
+        curve += curve_counts(read_maps(run / "maps", photo.id), truth, classes)
+    return curve.best()[0], blind_level(peaks(read_maps(run / "maps", p.id) for p in photos))
+
+
+def _decided(folder: Path, level: float, photo: str) -> Tensor:
+    return threshold(read_maps(folder, photo), level).labels
 
 
 def cell(stage: str, runs: Sequence[Path], hosts: Sequence[Path]) -> str:
