@@ -88,7 +88,7 @@ def train(method: Method, images: Tensor, tags: Tensor, steps: int) -> None:
             optimizer.step()
             optimizer.zero_grad()
         if step % 10 == 0:
-            print(step, {name: round(float(term), 3) for name, term in terms.items()})
+            print(step, {name: round(term.item(), 3) for name, term in terms.items()})
     method.eval()
 
 

@@ -46,8 +46,9 @@ def test_deciding_anew_at_a_level_agrees_exactly(seed: int, present: tuple[int, 
 
 def test_every_mean_iou_is_that_of_its_level() -> None:
     cams, truth = example(1)
-    mious = curve_counts(cams, truth, CLASSES).mious()
-    assert len(mious) == 256
+    curve = curve_counts(cams, truth, CLASSES)
+    mious = curve.mious()
+    assert mious == [scores(curve.confusion(k)).miou for k in range(256)]
     for k in LEVELS:
         expected = miou_at_level(cams.maps.numpy(), [2, 4], truth.numpy(), CLASSES, k / 256)
         assert mious[k] == pytest.approx(expected, abs=1e-12)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +35,13 @@ def method(request: pytest.FixtureRequest) -> Method:
 
 
 def build(name: str, seed: int = 0) -> Method:
+    """A method of one's own: a copy, for building takes longer than most tests."""
     torch.manual_seed(seed)
+    return copy.deepcopy(built(name, seed))
+
+
+@functools.cache
+def built(name: str, seed: int) -> Method:
     backbone = Backbone(BackboneOptions("test_efficientnet", "none"))
     room = METHODS[name]
     placed: Method = room(room.Options(), backbone, CLASSES).to(memory_format=torch.channels_last)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from tag2mask.evaluate.scores import scores
+from tag2mask.evaluate.scores import mean_ious
 from tag2mask.types import BACKGROUND, Confusion
 
 LEVELS: Final = tuple(k / 256 for k in range(256))
@@ -67,7 +67,7 @@ class Curve:
         above[:, :, BACKGROUND] = 0
         pixels = self.counts.sum(dim=(0, 2))
         above[:, :, BACKGROUND] = pixels - above.sum(dim=2)
-        return [scores(Confusion(counts)).miou for counts in above]
+        return mean_ious(above)
 
     def best(self) -> tuple[float, float]:
         """(level, mIoU) of the best level: an oracle, for it uses truth."""

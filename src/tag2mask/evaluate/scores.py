@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jaxtyping import Int64
 from torch import Tensor
 
 from tag2mask.types import Confusion
@@ -69,6 +70,14 @@ def scores(confusion: Confusion) -> Scores:
         under_activation=_mean(_shares(missed, union)[1:]),
         pixel_accuracy=float(hit.sum() / counts.sum().clamp(min=1)),
     )
+
+
+def mean_ious(counts: Int64[Tensor, "N L L"]) -> list[float]:
+    """`scores(…).miou` of N confusions, without all else that scores say."""
+    exact = counts.double()
+    hit = exact.diagonal(dim1=1, dim2=2)
+    union = exact.sum(dim=1) + exact.sum(dim=2) - hit
+    return [_mean(_shares(*pair)) for pair in zip(hit, union, strict=True)]
 
 
 def _shares(part: Tensor, whole: Tensor) -> Values:
