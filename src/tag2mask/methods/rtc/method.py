@@ -95,8 +95,9 @@ class RTCOptions:
     code: refined at 2 of 448)."""
     width: int = 128
     """Channels of the branch (official code: 256)."""
-    rate: float = 1e-3
-    """Learning rate of pretrained layers (as CAM)."""
+    rate: float = 1e-4
+    """Learning rate of pretrained layers. With CAM's 1e-3 the embedding and the branch, which start
+    from nothing, learn at 1e-2: too fast (measured, docs/journal.md)."""
     head: float = 10.0
     """New layers learn this many times faster (official code)."""
     decay: float = 1e-2
