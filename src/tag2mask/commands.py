@@ -114,7 +114,9 @@ def fit_and_tell(experiment: Experiment, out: Path, until: Until = "report") -> 
         console.print(f"Background level {chosen['level']:.2f} ({chosen['source']}).")
     for name, what in (
         ("masks", "pseudo masks of the training photographs"),
+        ("instances/instances.json", "their objects, told apart"),
         ("predictions", "masks by the trained network"),
+        ("instance-predictions/instances.json", "objects by the trained instance network"),
         (f"{segmenting_stage(experiment)}/weights.safetensors", "the network"),
         ("report/index.html", "the page to look at"),
     ):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from tag2mask.affinity import LEARNED, IRNOptions, PSAOptions
+from tag2mask.affinity import LEARNED, InstanceOptions, IRNOptions, PSAOptions
 from tag2mask.data import DataOptions
 from tag2mask.errors import InputError
 from tag2mask.evaluate.quality import QualityOptions
@@ -27,7 +27,7 @@ from tag2mask.methods.seam import SEAMOptions
 from tag2mask.methods.ssc import SSCOptions
 from tag2mask.nn.backbones import BackboneOptions
 from tag2mask.refine import PRESETS, REFINERS, CRFOptions, PAROptions, VoteOptions
-from tag2mask.segment import SegmentOptions
+from tag2mask.segment import DetectorOptions, SegmentOptions
 from tag2mask.train import TrainOptions
 from tag2mask.types import Cue
 
@@ -70,6 +70,15 @@ class Experiment:
     )
     """The training of psa and of irn."""
     masks: MaskOptions = field(default_factory=MaskOptions)
+    instances: bool = False
+    """Tell the objects of a class apart, by what irn has learned (--refine irn), and teach an
+    instance network (Mask R-CNN) with them."""
+    instance: InstanceOptions = field(default_factory=InstanceOptions)
+    detector: DetectorOptions = field(default_factory=DetectorOptions)
+    instance_network: TrainOptions = field(
+        default_factory=lambda: TrainOptions(epochs=20, batch=8, zoom=(0.75, 1.5))
+    )
+    """The training of the instance network."""
     teacher: Literal["maps", "truth"] = "maps"
     """Who teaches the network: the pseudo masks, or the true ones (an upper bound, flagged)."""
     segment: SegmentOptions = field(default_factory=SegmentOptions)
@@ -122,9 +131,20 @@ def check(experiment: Experiment) -> None:
             f"The method {method_name(e.method)}{host} learns from saliency, and none was given; "
             "expected --saliency with a folder of grey PNG files, or with a model (.onnx, .pt)."
         )
+    if e.instances and (e.teacher != "maps" or "irn" not in e.refiners):
+        given = "--teacher truth" if e.teacher != "maps" else f"--refine {e.refine}"
+        raise InputError(
+            f"--instances came with {given}, but objects are told apart by what irn learns from "
+            "maps; expected --refine irn, or several in turn with irn among them (irn,crf)."
+        )
     if e.devices < 1:
         raise InputError(f"--devices {e.devices} came; expected 1 or more.")
-    trainings = (("train", e.train), ("affinity", e.affinity), ("network", e.network))
+    trainings = (
+        ("train", e.train),
+        ("affinity", e.affinity),
+        ("network", e.network),
+        ("instance-network", e.instance_network),
+    )
     for name, options in trainings:
         counts = (options.steps, options.epochs, options.batch)
         if any(count is not None and count < 1 for count in counts):
@@ -258,6 +278,9 @@ def from_json(stored: dict[str, Any]) -> Experiment:
         "irn": IRNOptions,
         "affinity": TrainOptions,
         "masks": MaskOptions,
+        "instance": InstanceOptions,
+        "detector": DetectorOptions,
+        "instance_network": TrainOptions,
         "segment": SegmentOptions,
         "network": TrainOptions,
         "quality": QualityOptions,

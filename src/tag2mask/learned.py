@@ -62,9 +62,14 @@ def _train(
     keep(fabric, network, folder)
 
 
+def trained_affinity(context: Context, name: str) -> AffinityNetwork:
+    """The affinity that a run has trained, for asking."""
+    network = build_affinity(context.experiment, name)
+    network.load_state_dict(read_tensors(context.run.folder / name / WEIGHTS))
+    placed: AffinityNetwork = network.to(fabric_of(context.experiment).device)
+    return placed.eval()
+
+
 def learned_refiner(context: Context, name: str) -> AffinityWalk:
     """The refiner that a run has trained."""
-    e = context.experiment
-    network = build_affinity(e, name)
-    network.load_state_dict(read_tensors(context.run.folder / name / WEIGHTS))
-    return AffinityWalk(network.to(fabric_of(e).device), float(e.size))
+    return AffinityWalk(trained_affinity(context, name), float(context.experiment.size))

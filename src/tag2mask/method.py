@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tag2mask.nn.host import CAMHost, two_rates
-from tag2mask.types import Cue, MaskBatch, Scalar, TagBatch
+from tag2mask.types import Cue, InstanceBatch, MaskBatch, Scalar, TagBatch
 
-Batch = TypeVar("Batch", TagBatch, MaskBatch)
+Batch = TypeVar("Batch", TagBatch, MaskBatch, InstanceBatch)
 
 
 class Trainable(nn.Module, ABC, Generic[Batch]):

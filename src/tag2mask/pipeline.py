@@ -7,7 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from tag2mask import boxes, estimates, learned, mapping, pages, seeding, stages, verdict
+from tag2mask import (
+    boxes,
+    estimates,
+    instances,
+    learned,
+    mapping,
+    pages,
+    seeding,
+    stages,
+    verdict,
+)
 from tag2mask.affinity import LEARNED
 from tag2mask.data import open_data
 from tag2mask.experiment import (
@@ -79,6 +89,8 @@ def fit(experiment: Experiment, out: Path, until: Until = "report") -> Run:
     known = {"truth": truth, "boxes": data.boxes.fingerprint() if data.boxes else ""}
     if trained is not None:
         below |= _recognise(c, trained, labels is not None, known)
+    if e.instances:
+        below |= _tell_apart(c, masks, taught, train=labels is not None)
     work = partial(verdict.score_all, predicted=labels is not None)
     scored = _do(c, "scores", work, up=labels.stamp if labels else "", **below, **known)
     if until == "report":
@@ -148,6 +160,26 @@ def _recognise(
     work = partial(boxes.recognise, photos=photos)
     inputs = {**known, "batch": context.experiment.localize.batch, "held_out": predicted}
     return {"recognised": _do(context, "recognised", work, up=trained.stamp, **inputs).stamp}
+
+
+def _tell_apart(
+    context: Context, masks: Stage, taught: dict[str, Any], train: bool
+) -> dict[str, str]:
+    """Objects of the pseudo masks, and a network taught by them; what decides their scores.
+
+    Args:
+        train: whether to go on to the network.
+    """
+    e, true = context.experiment, context.data.instances
+    work: Any = instances.divide_masks
+    options = stamp_inputs(e, "instance")
+    done = _do(context, "instances", work, up=masks.stamp, maps=instances.taught_by(e), **options)
+    if train:
+        options = stamp_inputs(e, "detector", "instance_network")
+        work, name = instances.train_detector, instances.NETWORK
+        network = _do(context, name, work, up=done.stamp, **taught, **options)
+        done = _do(context, instances.PREDICTIONS, instances.detect_all, up=network.stamp)
+    return {"instances": done.stamp, "objects": true.fingerprint() if true else ""}
 
 
 def _refine(context: Context, maps: Stage, taught: dict[str, Any]) -> Stage:

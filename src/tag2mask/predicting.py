@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from rich.console import Console
 from torch import Tensor
 
+from tag2mask import instances
 from tag2mask.data import Photo, image_size, read_image
 from tag2mask.errors import InputError
 from tag2mask.evaluate import mask_boxes
@@ -27,7 +28,15 @@ from tag2mask.progress import track
 from tag2mask.report import overlay, thumbnail, thumbnail_labels
 from tag2mask.runs import Run, existing_run, stamp_of
 from tag2mask.stages import Pictured, load_network, segmented, segmenting_stage
-from tag2mask.storage import read_json, read_labels, write_json, write_labels, write_picture
+from tag2mask.storage import (
+    read_json,
+    read_labels,
+    write_instances,
+    write_json,
+    write_labels,
+    write_picture,
+    write_text,
+)
 from tag2mask.train import prefetch
 from tag2mask.types import Boxes, PseudoMask, Size
 
@@ -59,6 +68,9 @@ class PredictOptions:
     """Write boxes.json too, in COCO's format: a box around every component of every class."""
     box_share: float = SHARE
     """Components below this share of the photograph have no box, save a class's largest."""
+    instances: bool = False
+    """Write instances.json too, in COCO's format: every object with its mask, by the run's
+    instance network (of `tag2mask fit ... --instances`)."""
 
 
 def predict(options: PredictOptions) -> None:
@@ -70,6 +82,8 @@ def predict(options: PredictOptions) -> None:
     if not 0 <= options.box_share <= 1:
         raise InputError(f"--box-share {options.box_share} came; expected a share from 0 to 1.")
     run, experiment = finished_run(options.run)
+    if options.instances:
+        _claim_objects(options)
     classes = read_json(run.folder / "classes.json")
     photos = find_photographs(options.images, options.out)
     _refuse_twins(photos)
@@ -91,6 +105,55 @@ def predict(options: PredictOptions) -> None:
         count = _write_boxes(options, classes, photos)
         written = options.out / BOX_FILE
         console.print(f"{count} boxes in {written}", highlight=False, soft_wrap=True)
+    if options.instances:
+        count = _write_instances(options, run, experiment, classes, photos)
+        written = options.out / instances.TABLE
+        console.print(f"{count} objects in {written}", highlight=False, soft_wrap=True)
+
+
+def _write_instances(
+    options: PredictOptions,
+    run: Run,
+    experiment: Experiment,
+    classes: Sequence[str],
+    photos: Sequence[Photo],
+) -> int:
+    """Objects of photographs that have none yet, then the table of all; how many there are."""
+    folder = options.out / instances.OBJECTS
+    todo = [photo for photo in photos if not _is_newer(folder / f"{photo.id}.json", photo)]
+    if todo:
+        network = instances.load_detector(experiment, run, len(classes))
+        windows = (todo[start : start + WINDOW] for start in range(0, len(todo), WINDOW))
+        pictured = (b for w in windows for b in decoded(w, experiment.segment.batch, {}))
+        stream = instances.detected(experiment, network, pictured)
+        for found in track(stream, "instances", len(photos), len(photos) - len(todo)):
+            write_instances(folder / f"{found.id}.json", found)
+    return instances.gather(options.out, classes, photos)
+
+
+def _is_newer(path: Path, photo: Photo) -> bool:
+    return path.is_file() and path.stat().st_mtime >= photo.path.stat().st_mtime
+
+
+def _claim_objects(options: PredictOptions) -> None:
+    """Say which instance network's objects are in the folder.
+
+    Raises:
+        InputError: the run has none, or another one's objects are there.
+    """
+    trained = options.run / instances.NETWORK / "stamp"
+    if not trained.is_file():
+        raise InputError(
+            f"The run {options.run} has no instance network; train one with tag2mask fit ... "
+            "--refine irn --instances, or leave --instances out."
+        )
+    known, stamp = options.out / instances.OBJECTS / "stamp", trained.read_text("utf-8")
+    if known.is_file() and known.read_text("utf-8") != stamp:
+        raise InputError(
+            f"--out {options.out} holds objects by another instance network; give another folder, "
+            "or remove this one."
+        )
+    write_text(known, stamp)
 
 
 def finished_run(folder: Path) -> tuple[Run, Experiment]:

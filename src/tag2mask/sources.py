@@ -23,6 +23,7 @@ from tag2mask.data import (
     read_tagged,
 )
 from tag2mask.experiment import Experiment, needed_cues, uses_saliency
+from tag2mask.nn.parts import numbered_instances
 from tag2mask.nn.saliency import SaliencyModel
 from tag2mask.nn.superpixels import SuperpixelOptions, superpixels
 from tag2mask.progress import track
@@ -71,6 +72,30 @@ class MaskedPhotographs:
     def __getitem__(self, number: int) -> tuple[UInt8[Tensor, "3 H W"], PseudoMask]:
         item = self.photographs[number]
         return item.image, PseudoMask(item.id, read_labels(self.folder / f"{item.id}.png"))
+
+
+@dataclass(slots=True)
+class DividedPhotographs:
+    """Photographs with the objects of their pseudo masks.
+
+    Attributes:
+        masks: folder of the pseudo masks.
+        objects: folder of the object of every pixel.
+    """
+
+    photographs: Photographs
+    masks: Path
+    objects: Path
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    def __getitem__(
+        self, number: int
+    ) -> tuple[UInt8[Tensor, "3 H W"], str, UInt8[Tensor, "_ _"], Int64[Tensor, "n"]]:
+        item = self.photographs[number]
+        labels, ids = (read_labels(f / f"{item.id}.png") for f in (self.masks, self.objects))
+        return item.image, item.id, ids, numbered_instances(item.id, labels, ids).classes
 
 
 @dataclass(slots=True)

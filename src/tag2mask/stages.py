@@ -127,6 +127,8 @@ def supervision(context: Context) -> tuple[str, ...]:
         touched.insert(1, f"saliency of {count} photographs, {saliency_source(e.data.saliency)}")
     if data.truth is not None:
         touched.append("true masks: for scoring and for numbers called oracle only")
+    if e.instances and data.instances is not None:
+        touched.append("true objects: for scoring only")
     if data.boxes is not None:
         touched.append("true boxes: for scoring and for numbers called oracle only")
     return tuple(touched)

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from tag2mask.errors import InputError
+from tag2mask.types import Instances
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -106,6 +107,30 @@ def label_bytes(labels: UInt8[np.ndarray, "H W"]) -> bytes:
     stream = io.BytesIO()
     picture.save(stream, format="PNG", optimize=False)
     return stream.getvalue()
+
+
+def write_instances(path: Path, found: Instances) -> None:
+    """Write the objects of a photograph as JSON, whole or not at all."""
+    rows = zip(found.classes.tolist(), found.scores.tolist(), found.runs, strict=True)
+    objects = [{"label": c, "score": score, "counts": runs.decode()} for c, score, runs in rows]
+    write_json(path, {"id": found.id, "size": list(found.size), "objects": objects})
+
+
+def read_instances(path: Path) -> Instances:
+    """Read what `write_instances` wrote.
+
+    Raises:
+        InputError: not there, or not JSON.
+    """
+    stored = read_json(path)
+    objects, (height, width) = stored["objects"], stored["size"]
+    return Instances(
+        stored["id"],
+        torch.tensor([one["label"] for one in objects], dtype=torch.int64),
+        tuple(one["counts"].encode() for one in objects),
+        torch.tensor([one["score"] for one in objects], dtype=torch.float64),
+        (height, width),
+    )
 
 
 def write_picture(path: Path, image: UInt8[Tensor, "3 H W"]) -> None:

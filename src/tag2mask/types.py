@@ -92,6 +92,26 @@ class MaskBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class InstanceBatch:
+    """Photographs with objects told apart, for teaching an instance network.
+
+    Attributes:
+        numbers: the object of every pixel, 1 … n; 0 is none, 255 where there is no photograph.
+        classes: label (1 … C) of the n objects of each photograph.
+    """
+
+    ids: tuple[str, ...]
+    images: Float[Tensor, "B 3 H W"]
+    numbers: Int64[Tensor, "B H W"]
+    classes: tuple[Int64[Tensor, "_"], ...]
+
+    def to(self, device: torch.device) -> InstanceBatch:
+        """The same batch on another device."""
+        classes = tuple(each.to(device) for each in self.classes)
+        return InstanceBatch(self.ids, self.images.to(device), self.numbers.to(device), classes)
+
+
+@dataclass(frozen=True, slots=True)
 class CamSet:
     """Where the classes of one photograph are, as continuous evidence.
 

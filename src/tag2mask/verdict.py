@@ -14,6 +14,7 @@ from tag2mask.boxes import score_boxes
 from tag2mask.data import Photo, image_size
 from tag2mask.estimates import powered_scores
 from tag2mask.evaluate import Boundary, Resampled, boundary, confusion, scores, sweep
+from tag2mask.instances import instance_scores
 from tag2mask.mapping import read_maps, read_refined, read_single
 from tag2mask.progress import track
 from tag2mask.runs import Stage
@@ -76,6 +77,8 @@ def score_all(context: Context, stage: Stage, predicted: bool = True) -> None:
         if predicted:
             entry["network"] = _score_labels(context, photos, "predictions", names)
     result["powered"] = _powered(context) if predicted else {}
+    if context.experiment.instances:
+        result["instances"] = instance_scores(context, predicted)
     write_json(folder / "scores.json", result)
     write_json(stage.folder / "scored.json", sorted(result["splits"]))
 

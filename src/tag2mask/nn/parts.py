@@ -14,7 +14,7 @@ from torch import Tensor
 from tag2mask.nn.runs import pack
 from tag2mask.types import BACKGROUND, UNKNOWN, Instances
 
-MOST: Final = 255  # numbers of parts fit into a byte beside none
+MOST: Final = 254  # numbers of parts fit into a byte beside none and unknown
 
 
 def large_parts(

@@ -22,6 +22,7 @@ from tag2mask.report.numbers import (
     stages,
 )
 
+COCO = ("ap", "ap50", "ap75")
 COLUMNS = ("mIoU", "prec.", "recall", "over", "under", "bound.", "level")
 
 
@@ -32,6 +33,7 @@ def scores_table(scores: Scores) -> RenderableType:
     """
     splits = list(dict.fromkeys(split for split, _, _ in stages(scores)))
     boxes = [_box_table(split, rows) for split, rows in (scores.get("boxes") or {}).items()]
+    boxes += [_instance_table(*entry) for entry in (scores.get("instances") or {}).items()]
     if scores.get("powered"):
         boxes.append(powered_table(scores["powered"]))
     if not splits:
@@ -133,6 +135,20 @@ def _box_table(split: str, rows: Scores) -> Table:
             keys = ("max_box_acc", "top1", "top5", "max_box_acc_v2")
             cells = [ORACLE, *(percent(best.get(key)) for key in keys), f"{best['level']:.2f}"]
             table.add_row(*cells, style="dim italic")
+    return table
+
+
+def _instance_table(split: str, rows: Scores) -> Table:
+    """Objects told apart: AP by VOC's and by COCO's definition."""
+    told = {name: score for name, score in rows.items() if isinstance(score, Mapping)}
+    counted = next(iter(told.values()))
+    numbers = [f"AP {least}" for least in counted["ap"]]
+    title = f"{split}, {counted['objects']} objects in {counted['images']} images, in percent"
+    table = _table(title, ["instances of"], [*numbers, "COCO AP", "AP50", "AP75"])
+    for name, score in told.items():
+        values = [*score["ap"].values(), *(score["coco"][key] for key in COCO)]
+        table.add_row(Text(name), *map(percent, values))
+    table.caption = Text(f"true objects: {rows['truth']}")
     return table
 
 

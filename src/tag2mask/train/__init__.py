@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tag2mask.train.batches import instance_batches as instance_batches
 from tag2mask.train.batches import mask_batches as mask_batches
 from tag2mask.train.batches import prefetch as prefetch
 from tag2mask.train.batches import tag_batches as tag_batches

@@ -12,12 +12,21 @@ from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from tag2mask.train.augment import View, augment, draw_view
 from tag2mask.train.options import TrainOptions
-from tag2mask.types import NO_REGION, UNKNOWN, Cue, MaskBatch, PseudoMask, TagBatch, TaggedImage
+from tag2mask.types import (
+    NO_REGION,
+    UNKNOWN,
+    Cue,
+    InstanceBatch,
+    MaskBatch,
+    PseudoMask,
+    TagBatch,
+    TaggedImage,
+)
 
 THREADS = 2  # decoding and resizing let go of Python's lock
 AHEAD = 3  # batches prepared before they are needed
@@ -111,6 +120,35 @@ def mask_batches(
             ids.append(mask.id)
         stacked = torch.stack([item.long() for item in labels if item is not None])
         return MaskBatch(tuple(ids), _stack(images), stacked)
+
+    return lambda first, end: prefetch(make, first, end)
+
+
+def instance_batches(
+    source: Source[tuple[UInt8[Tensor, "3 H W"], str, UInt8[Tensor, "_ _"], Int64[Tensor, "n"]]],
+    options: TrainOptions,
+    crop: int,
+    seed: int,
+    rank: int = 0,
+    world: int = 1,
+) -> Callable[[int, int], Iterator[InstanceBatch]]:
+    """The same for photographs with objects told apart.
+
+    Args:
+        source: photograph, id, the object of every pixel, and the objects' classes.
+    """
+
+    def make(step: int) -> InstanceBatch:
+        images, numbers, classes, ids = [], [], [], []
+        for place, number in _share(step, len(source), options, seed, rank, world):
+            image, photo, known, labels = source[number]
+            draw = np.random.default_rng((seed, 1, step, place))
+            view = draw_view((image.shape[1], image.shape[2]), crop, options.zoom, draw)
+            images.append(view.photograph(image))
+            numbers.append(view.labels(known, UNKNOWN).long())
+            classes.append(labels)
+            ids.append(photo)
+        return InstanceBatch(tuple(ids), _stack(images), torch.stack(numbers), tuple(classes))
 
     return lambda first, end: prefetch(make, first, end)
 
