@@ -184,6 +184,9 @@ def test_a_field_of_two_objects_parts_one_class(
     empty = CamSet("a", torch.tensor([2]), torch.zeros(1, 8, 8), (64, 64))
     whole = ObjectWalk(network, 64.0, mean, InstanceOptions())(image, empty, labels)
     assert whole.unique().tolist() == [1]
+    untagged = CamSet("a", torch.zeros(0, dtype=torch.int64), torch.zeros(0, 8, 8), (64, 64))
+    none = ObjectWalk(network, 64.0, mean, InstanceOptions())(image, untagged, 0 * labels)
+    assert not none.any()
 
 
 @pytest.mark.parametrize("options", [{"near": 0.0}, {"share": 1.0}, {"share": -0.1}])
