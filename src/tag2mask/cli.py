@@ -50,7 +50,6 @@ COMMON: Final = (
     ("--train.steps", TrainOptions, "steps"),
     ("--train.epochs", TrainOptions, "epochs"),
     ("--refine", Experiment, "refine"),
-    ("--instances", Experiment, "instances"),
     ("--seed", Experiment, "seed"),
     ("--accelerator", Experiment, "accelerator"),
     ("--devices", Experiment, "devices"),
