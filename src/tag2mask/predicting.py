@@ -90,7 +90,8 @@ def predict(options: PredictOptions) -> None:
     _claim(options, experiment, photos)
     bad = _write_masks(options, run, experiment, len(classes), photos)
     for reason in bad.values():
-        Console(stderr=True).print(f"skipped: {reason}", highlight=False, markup=False)
+        line = f"skipped: {reason}"
+        Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
     if bad and not options.skip_bad:
         raise InputError(
             f"{len(bad)} of {len(photos)} photographs cannot be read (listed above); all others "
