@@ -83,9 +83,8 @@ def tag_batches(
     def make(step: int) -> TagBatch:
         images, tags, ids = [], [], []
         moved: dict[Cue, list[Tensor]] = {cue: [] for cue in cues}
-        for place, number in _share(step, len(source), options, seed, rank, world):
+        for number, draw in _share(step, len(source), options, seed, rank, world):
             item = source[number]
-            draw = np.random.default_rng((seed, 1, step, place))
             size = (item.image.shape[1], item.image.shape[2])
             view = draw_view(size, crop, options.zoom, draw)
             images.append(view.photograph(item.image))
@@ -111,9 +110,8 @@ def mask_batches(
 
     def make(step: int) -> MaskBatch:
         images, labels, ids = [], [], []
-        for place, number in _share(step, len(source), options, seed, rank, world):
+        for number, draw in _share(step, len(source), options, seed, rank, world):
             image, mask = source[number]
-            draw = np.random.default_rng((seed, 1, step, place))
             view, moved = augment(image, mask.labels, crop, options.zoom, draw)
             images.append(view)
             labels.append(moved)
@@ -140,9 +138,8 @@ def instance_batches(
 
     def make(step: int) -> InstanceBatch:
         images, numbers, classes, ids = [], [], [], []
-        for place, number in _share(step, len(source), options, seed, rank, world):
+        for number, draw in _share(step, len(source), options, seed, rank, world):
             image, photo, known, labels = source[number]
-            draw = np.random.default_rng((seed, 1, step, place))
             view = draw_view((image.shape[1], image.shape[2]), crop, options.zoom, draw)
             images.append(view.photograph(image))
             numbers.append(view.labels(known, UNKNOWN).long())
@@ -173,8 +170,10 @@ def _moved(view: View, cue: Cue, known: Tensor) -> Tensor:
 
 def _share(
     step: int, count: int, options: TrainOptions, seed: int, rank: int, world: int
-) -> list[tuple[int, int]]:
-    return share(members(step, count, options.batch, seed), rank, world)
+) -> Iterator[tuple[int, np.random.Generator]]:
+    """The photographs of one process in a step, each with what draws its view."""
+    for place, number in share(members(step, count, options.batch, seed), rank, world):
+        yield number, np.random.default_rng((seed, 1, step, place))
 
 
 def _stack(images: list[UInt8[Tensor, "3 S S"]]) -> Float[Tensor, "B 3 S S"]:
