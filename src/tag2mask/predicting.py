@@ -314,10 +314,7 @@ def _is_done(options: PredictOptions, photo: Photo) -> bool:
     wanted = [options.out / f"{photo.id}.png"]
     if options.overlay:
         wanted.append(overlay_file(options.out, photo.id))
-    if not photo.path.exists() or not all(path.is_file() for path in wanted):
-        return False
-    taken = photo.path.stat().st_mtime
-    return all(path.stat().st_mtime >= taken for path in wanted)
+    return photo.path.exists() and all(_is_newer(path, photo) for path in wanted)
 
 
 def overlay_file(out: Path, photo: str) -> Path:
