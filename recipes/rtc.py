@@ -9,7 +9,7 @@ from recipes.settings import VOC_IMAGES, Wide, as_seam, small, voc
 from tag2mask.experiment import Experiment
 from tag2mask.methods.rtc import RTCOptions
 
-PAPER = RTCOptions(scale=128 / 448, cell=2, width=256)
+PAPER = RTCOptions(scale=128 / 448, cell=2, width=256, middle=0.375)
 STEPS = 25 * VOC_IMAGES // 8  # 25 epochs, official code
 
 
@@ -43,6 +43,7 @@ def rtc_ablation(photos: Path, tags: Path, seed: int = 0) -> list[Experiment]:
         "rtc, deep alone": replace(whole, representations="deep"),
         "rtc without contrast": replace(whole, contrast=0.0),
         "rtc without compensator": replace(whole, compensation=0.0),
+        "rtc, compensator as released": replace(whole, alike=False),
     }
     base = rtc_small(photos, tags, seed)
     return [replace(base, method=method, name=name) for name, method in methods.items()]

@@ -149,16 +149,21 @@ def run(cell: Cell, until: Until, most: int) -> None:
         most: photographs trained on, evenly taken from the list.
     """
     started = time.monotonic()
-    few = cell.folder.parent / f"{cell.data}.txt"
-    ids = (cell.source / "splits" / "train.txt").read_text(encoding="utf-8").splitlines()
-    every = max(1, len(ids) // most)
-    write_text(few, "\n".join(ids[::every][:most]) + "\n")
-    fit(experiment(cell, few), cell.folder, until)
+    fit(experiment(cell, listed(cell, most)), cell.folder, until)
     path = cell.folder / "times.json"
     spent = read_json(path) if path.is_file() else []
     seconds = round(time.monotonic() - started, 1)
     if seconds > 3.0 or not spent:  # a look at a finished run is no sitting
         write_json(path, [*spent, seconds])
+
+
+def listed(cell: Cell, most: int) -> Path:
+    """The list of the photographs trained on, beside the run."""
+    few = cell.folder.parent / f"{cell.data}.txt"
+    ids = (cell.source / "splits" / "train.txt").read_text(encoding="utf-8").splitlines()
+    every = max(1, len(ids) // most)
+    write_text(few, "\n".join(ids[::every][:most]) + "\n")
+    return few
 
 
 def cells(

@@ -9,7 +9,7 @@ from oracles.equivariance import contrast, cosine, heard, prototype
 from oracles.par import propagate_by_cell, softmax, varm_by_cell
 
 Array = np.ndarray
-DILATIONS = (1, 2, 4, 8, 12, 24)
+DILATIONS = (1, 2, 4, 8, 12, 24)  # of 224 cells
 
 
 def refined(maps: Array, shallow: Array, deep: Array) -> Array:
@@ -36,16 +36,21 @@ def three_contrasts(
     return found
 
 
-def compensation(maps: Array, features: Array, one_in: int) -> Array:
+def compensation(maps: Array, features: Array, one_in: int, alike: bool) -> Array:
     photographs, classes, cells = maps.shape
     found = np.zeros_like(maps)
+    if alike:
+        features = features - features.mean(axis=(0, 2), keepdims=True)
     for c in range(classes):
         every = [(float(maps[b, c, i]), b, i) for b in range(photographs) for i in range(cells)]
         strong = sorted(every, key=lambda cell: -cell[0])[: max(1, cells // one_in)]
         for b, i in np.ndindex(photographs, cells):
             near = [cosine(features[b, :, i], features[p, :, j]) for _, p, j in strong]
-            shares = softmax(near)
-            found[b, c, i] = sum(s * value for s, (value, _, _) in zip(shares, strong, strict=True))
+            shares = softmax([s / 0.1 for s in near] if alike else near)
+            told = [
+                max(0.0, s) * v if alike else v for s, (v, _, _) in zip(near, strong, strict=True)
+            ]
+            found[b, c, i] = sum(share * value for share, value in zip(shares, told, strict=True))
     return found
 
 
@@ -53,13 +58,14 @@ def pseudo_labels(
     picture: Array, maps: Array, classes: list[int], levels: tuple[float, float]
 ) -> Array:
     """Of one photograph: maps of its tags from 0 to 1, on the picture's own grid."""
-    kernel = varm_by_cell(picture, DILATIONS)
+    reach = sorted({max(1, round(d * max(maps.shape[1:]) / 224)) for d in DILATIONS})
+    kernel = varm_by_cell(picture, reach)
     decided = []
     for level in levels:
         shares = np.zeros((len(maps) + 1, *maps.shape[1:]))
         for row, column in np.ndindex(*maps.shape[1:]):
             shares[:, row, column] = softmax([level, *maps[:, row, column]])
-        scores = propagate_by_cell(shares, kernel, DILATIONS, 10)
+        scores = propagate_by_cell(shares, kernel, reach, 10)
         decided.append(np.asarray([0, *classes])[scores.argmax(axis=0)])
     low, high = decided
     labels = np.full(low.shape, 255)

@@ -12,7 +12,7 @@ from tag2mask.errors import InputError
 from tag2mask.methods import METHODS
 from tag2mask.methods.rtc import RTC, RTCOptions
 from tag2mask.methods.rtc.contrast import contrasts
-from tag2mask.methods.rtc.teaching import balanced_loss, pseudo_labels
+from tag2mask.methods.rtc.teaching import balanced_loss, pseudo_labels, two_levels
 from tag2mask.nn.affinity import spread
 from tag2mask.nn.backbones import Backbone, BackboneOptions
 from tag2mask.nn.equivariance import smaller, spanned, strongest
@@ -131,11 +131,16 @@ def test_the_branch_is_taught_after_the_warm_up(progress: float, taught: bool) -
 
 
 @torch.no_grad()
-def test_the_branch_is_taught_by_the_refined_maps_of_the_first_view() -> None:
-    room, given = rtc(complete=False, background=0.3, confident=0.6), batch()
+@pytest.mark.parametrize("middle", [None, 0.45])
+def test_the_branch_is_taught_by_the_refined_maps_of_the_first_view(middle: float | None) -> None:
+    room, given = rtc(complete=False, middle=middle, unsure=0.15), batch()
     torch.nn.init.normal_(room.decoder.classifier.weight)
     view = room.see(given.images, given.tags)
-    labels = pseudo_labels(given.images, view.refined[:, 1:], given.tags, (0.3, 0.6), (24, 24))
+    maps = view.refined[:, 1:]
+    everywhere = torch.ones(len(maps), *maps.shape[2:], dtype=torch.bool)
+    blind = two_levels(maps, given.tags, everywhere, 0.15)
+    levels = blind if middle is None else (0.3, 0.6)
+    labels = pseudo_labels(given.images, maps, given.tags, levels, (24, 24))
     assert len(labels.unique()) > 1
     logits = room.decoder(view.last, view.early)
     expected = balanced_loss(logits, labels, given.tags, False)
@@ -185,8 +190,10 @@ def test_comparisons_are_not_made_in_half_precision() -> None:
         ({"warmup": 1.0}, r"--rtc.warmup 1.0 came; expected a share"),
         ({"contrast": -0.1}, r"--rtc.contrast -0.1 and .* expected weights"),
         ({"compensation": -1.0}, r"--rtc.compensation -1.0 came; expected weights"),
-        ({"background": 0.6}, r"--rtc.background 0.6 and --rtc.confident 0.55 came; expected"),
-        ({"confident": 1.0}, r"--rtc.confident 1.0 came; expected levels"),
+        ({"background": 1.0}, r"--rtc.background 1.0 came; expected a level"),
+        ({"middle": 0.1}, r"--rtc.middle 0.1 and --rtc.unsure 0.175 came; expected both levels"),
+        ({"middle": 0.9}, r"--rtc.middle 0.9 and --rtc.unsure 0.175 came; expected both levels"),
+        ({"unsure": 0.5}, r"--rtc.middle None and --rtc.unsure 0.5 came; expected both levels"),
         ({"cell": 0}, r"--rtc.cell 0 and"),
         ({"width": 0}, r"--rtc.width 0 came; expected 1 or more"),
     ],

@@ -19,7 +19,9 @@ from tag2mask.methods.rtc.teaching import (
     is_complete,
     label_counts,
     pseudo_labels,
+    reaches,
     tagged_maps,
+    two_levels,
 )
 from tag2mask.nn.affinity import spread
 from tag2mask.nn.equivariance import spanned
@@ -102,18 +104,34 @@ def test_prototypes_are_references() -> None:
     assert other.features.grad is not None
 
 
-def test_compensation_is_the_equation() -> None:
+@pytest.mark.parametrize("alike", [True, False])
+def test_compensation_is_the_equation(alike: bool) -> None:
     maps = torch.rand(2, 3, 3, 4, dtype=torch.float64)
     maps[:, 2] = 0
     features = torch.randn(2, 5, 3, 4, dtype=torch.float64, requires_grad=True)
-    found = compensation(maps, features, 4)
-    expected = oracle.compensation(flat(maps), flat(features), 4)
+    found = compensation(maps, features, 4, alike)
+    expected = oracle.compensation(flat(maps), flat(features), 4, alike)
     np.testing.assert_allclose(flat(found), expected, atol=1e-9)
     assert not found.requires_grad
     assert bool((found[:, 2] == 0).all())
     low, high = found[:, :2].amin(), found[:, :2].amax()
-    assert float(low) > 0
+    assert float(low) >= 0
     assert float(high) <= float(maps.max())  # a mean of the strongest values
+    strongest = maps[:, :2].transpose(0, 1).flatten(1).topk(3).values
+    weakest = float(strongest.amin())
+    assert (float(low) < weakest) == alike  # otherwise nobody hears less than the weakest of them
+
+
+def test_cells_unlike_a_class_hear_nothing_of_it() -> None:
+    maps = torch.zeros(1, 2, 2, 4)
+    maps[0, 0, :, :2], maps[0, 1, :, 2:] = 1.0, 1.0
+    features = torch.zeros(1, 3, 2, 4)
+    features[0, :2] = maps[0]
+    features[0, 2] = 1.0
+    heard = compensation(maps, features, 4, alike=True)
+    torch.testing.assert_close(heard, maps)
+    everywhere = compensation(maps, features, 4, alike=False)
+    torch.testing.assert_close(everywhere, torch.ones_like(maps))
 
 
 def test_the_compensator_teaches_the_rough_maps_alone() -> None:
@@ -124,7 +142,7 @@ def test_the_compensator_teaches_the_rough_maps_alone() -> None:
     refined = (refined * TAGS[:, :, None, None]).requires_grad_()
     features = torch.randn(2, 5, 4, 4, dtype=torch.float64, requires_grad=True)
     loss = compensation_loss(rough, refined, features, TAGS, 8)
-    told = flat(refined) + oracle.compensation(flat(refined), flat(features), 8)
+    told = flat(refined) + oracle.compensation(flat(refined), flat(features), 8, alike=True)
     told *= TAGS.numpy()[:, :, None]
     told /= told.max(axis=2, keepdims=True) + 1e-5
     strong = [
@@ -142,15 +160,44 @@ def test_the_compensator_teaches_the_rough_maps_alone() -> None:
 
 def test_pseudo_labels_are_the_equation() -> None:
     generator = torch.Generator().manual_seed(2)
-    images = torch.randint(0, 256, (2, 3, 7, 6), generator=generator).double()
-    maps = torch.rand(2, 3, 7, 6, dtype=torch.float64, generator=generator)
-    found = pseudo_labels(images, maps, TAGS, (0.4, 0.55), (7, 6))
+    images = torch.randint(0, 256, (2, 3, 20, 6), generator=generator).double()
+    maps = torch.rand(2, 3, 20, 6, dtype=torch.float64, generator=generator)
+    found = pseudo_labels(images, maps, TAGS, (0.4, 0.55), (20, 6))
     for n, classes in enumerate(([1, 3], [2])):
         own = maps[n][torch.tensor(classes) - 1].numpy()
-        own = np.stack([equivariance.spanned(m.ravel()).reshape(7, 6) for m in own])
+        own = np.stack([equivariance.spanned(m.ravel()).reshape(20, 6) for m in own])
         expected = oracle.pseudo_labels(images[n].numpy(), own, classes, (0.4, 0.55))
         assert found[n].tolist() == expected.tolist()
     assert set(found.unique().tolist()) == {0, 1, 2, 3, 255}
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((224, 224), (1, 2, 4, 8, 12, 24)), ((30, 40), (1, 2, 4)), ((7, 6), (1,))],
+)
+def test_dilations_follow_the_grid(size: tuple[int, int], expected: tuple[int, ...]) -> None:
+    assert reaches(size) == expected
+
+
+def test_two_levels_are_the_equation() -> None:
+    maps = torch.rand(2, 3, 4, 5, dtype=torch.float64)
+    inside = torch.ones(2, 4, 5, dtype=torch.bool)
+    inside[1, 2:] = False
+    peaks = list[float]()
+    for n, classes in enumerate(([0, 2], [1])):
+        own = [equivariance.spanned(maps[n, c].numpy().ravel()).reshape(4, 5) for c in classes]
+        peaks += np.max(own, axis=0)[inside[n].numpy()].tolist()
+    middle = float(np.mean(peaks) + np.std(peaks) / 2)
+    found = two_levels(maps, TAGS, inside, 0.1)
+    assert found == pytest.approx((middle - 0.1, middle + 0.1), abs=1e-9)
+
+
+def test_two_levels_of_photographs_without_tags_leave_background_alone() -> None:
+    maps, tags = torch.rand(2, 3, 4, 5), torch.zeros(2, 3, dtype=torch.bool)
+    low, high = two_levels(maps, tags, torch.ones(2, 4, 5, dtype=torch.bool), 0.1)
+    assert 0 < low < high < 1
+    nothing = two_levels(maps, tags, torch.zeros(2, 4, 5, dtype=torch.bool), 0.1)
+    assert nothing == (low, high)
 
 
 def two_halves() -> tuple[Tensor, Tensor]:

@@ -30,9 +30,11 @@ one are no negatives; the background's is made of the cells that show least of a
 cells at chance; maps reach from 0 to 1 where masks are made of them, there each is over its maximum
 (measured, docs/methods/rtc.md); masks are refined and compared on a grid of `cell` pixels, there
 refined at 2, compared at 1; the branch's input is brought to `width` channels first, and its
-dilation follows the grid; the early stage it reads passes no gradient; labels are decided without a
-constant level of the background; the class-relation loss, computed there and never added, is left
-out; padding is in no term; what SEAM changes.
+dilation follows the grid, as do those by which masks are refined; the two levels of masks come
+from the maps (`two_levels`); the compensator tells cells as much as they are alike; the early stage
+the branch reads passes no gradient; labels are decided without a constant level of the background;
+the class-relation loss, computed there and never added, is left out; padding is in no term; what
+SEAM changes.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, final
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -51,7 +53,7 @@ from tag2mask.methods.rtc.compensator import compensation_loss
 from tag2mask.methods.rtc.contrast import contrasts, shown
 from tag2mask.methods.rtc.decoder import Decoder
 from tag2mask.methods.rtc.refinement import CrossRepresentation, Representations
-from tag2mask.methods.rtc.teaching import balanced_loss, grid_size, pseudo_labels
+from tag2mask.methods.rtc.teaching import balanced_loss, grid_size, pseudo_labels, two_levels
 from tag2mask.nn.affinity import spread
 from tag2mask.nn.backbones import Backbone
 from tag2mask.nn.equivariance import onto, smaller, spanned, strongest
@@ -60,7 +62,7 @@ from tag2mask.nn.padding import photographed
 from tag2mask.nn.ppc import BACKGROUND_LEVEL, CONTRAST, ONE_IN
 from tag2mask.nn.seam import SEAMHost, Sight, agreement_terms, tagged
 from tag2mask.nn.taps import as_grid, inner_stages, showing, watching
-from tag2mask.types import Scalar, TagBatch
+from tag2mask.types import Scalar, Size, TagBatch
 
 EMBEDDING: Final = 256  # channels that the classifier reads; official code
 DROPOUT: Final = 0.5  # of the channels before them; official code
@@ -81,11 +83,17 @@ class RTCOptions:
     """Weight of each of the three contrasts (official code); 0 switches them off."""
     compensation: float = 1.0
     """Weight of the compensator's loss (official code); 0 switches it off."""
+    alike: bool = True
+    """The compensator tells cells as much as they are alike; without, all cells the same (official
+    code), which widens maps over the whole photograph (measured, docs/journal.md)."""
     background: float = BACKGROUND_LEVEL
-    """Evidence that a class must beat where cells are labelled, and the lower level of the pseudo
-    masks (official code)."""
-    confident: float = 0.55
-    """Higher level of the pseudo masks; between the two nothing is known (official code)."""
+    """Evidence that a class must beat where the contrasts label cells (official code)."""
+    middle: float | None = None
+    """Middle of the pseudo masks' two levels of the background (official code: 0.375, the middle of
+    0.2 and 0.55); None takes it from the maps of every batch, which finds 0.35 to 0.38 for objects
+    and 0.61 for broad maps of texture (measured, docs/journal.md)."""
+    unsure: float = 0.175
+    """Both levels are so far from their middle; between them nothing is known (official code)."""
     warmup: float = 0.28
     """Share of the training before the branch is taught (official code: 7 of 25 epochs)."""
     complete: bool = True
@@ -95,7 +103,7 @@ class RTCOptions:
     code: refined at 2 of 448)."""
     width: int = 128
     """Channels of the branch (official code: 256)."""
-    rate: float = 1e-4
+    rate: float = 3e-4
     """Learning rate of pretrained layers. With CAM's 1e-3 the embedding and the branch, which start
     from nothing, learn at 1e-2: too fast (measured, docs/journal.md)."""
     head: float = 10.0
@@ -113,10 +121,15 @@ class RTCOptions:
                 f"--rtc.contrast {self.contrast} and --rtc.compensation {self.compensation} came; "
                 "expected weights of 0 or more."
             )
-        if not 0 < self.background < self.confident < 1:
+        if not 0 < self.background < 1:
             raise InputError(
-                f"--rtc.background {self.background} and --rtc.confident {self.confident} came; "
-                "expected levels between 0 and 1, the first below the second."
+                f"--rtc.background {self.background} came; expected a level between 0 and 1."
+            )
+        middle = 0.5 if self.middle is None else self.middle
+        if not 0 <= self.unsure < min(middle, 1 - middle):
+            raise InputError(
+                f"--rtc.middle {self.middle} and --rtc.unsure {self.unsure} came; expected both "
+                "levels, middle - unsure and middle + unsure, between 0 and 1."
             )
         if self.cell < 1 or self.width < 1:
             raise InputError(
@@ -231,6 +244,7 @@ class RTC(SEAMHost, HostMethod, SingleStage):
                     onto(other.features, (inside.shape[1], inside.shape[2])),
                     batch.tags,
                     ONE_IN,
+                    o.alike,
                 )
                 for own, other in (both, both[::-1])
             ]
@@ -247,10 +261,31 @@ class RTC(SEAMHost, HostMethod, SingleStage):
         if progress < o.warmup:
             return torch.stack([p.sum() for p in self.decoder.parameters()]).sum() * 0
         size = grid_size((batch.images.shape[2], batch.images.shape[3]), o.cell)
-        maps, levels = first.refined[:, 1:].detach(), (o.background, o.confident)
-        labels = pseudo_labels(batch.images, maps, batch.tags, levels, size)
+        labels = self.masks(first, batch.images, batch.tags, size)
         logits = onto(self.decoder(first.last, first.early), size)
         return balanced_loss(logits, labels, batch.tags, o.complete)
+
+    def masks(
+        self,
+        view: Sight,
+        images: Float[Tensor, "B 3 H W"],
+        tags: Bool[Tensor, "B C"],
+        size: Size,
+    ) -> Int64[Tensor, "B h w"]:
+        """The pseudo masks that teach the branch.
+
+        Args:
+            view: what was seen of the photographs.
+            images: RGB on 0 … 255.
+            size: (h, w) of the masks.
+        """
+        o, maps = self.options, view.refined[:, 1:].detach()
+        if o.middle is None:
+            inside = photographed(images, (maps.shape[2], maps.shape[3]))
+            levels = two_levels(maps, tags, inside, o.unsure)
+        else:
+            levels = o.middle - o.unsure, o.middle + o.unsure
+        return pseudo_labels(images, maps, tags, levels, size)
 
     def segment(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B L H W"]:
         """The branch's logits, the classes' lowered where the classifier does not see them.

@@ -7,6 +7,8 @@ The rules of the masks' two levels are RTC's; refinement and loss come from
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -17,10 +19,44 @@ from tag2mask.nn.padding import photographed
 from tag2mask.nn.par import DILATIONS, ITERATIONS, neighbour_shares, propagate
 from tag2mask.types import BACKGROUND, UNKNOWN, Scalar, Size
 
+RELEASED: Final = 224  # cells of the grid on which the official code refines, half of 448
+LOWEST: Final = 0.05  # levels stay between, so that some cells can be either; ours
+HIGHEST: Final = 0.95
+
 
 def grid_size(size: Size, cell: int) -> Size:
     """(h, w) of the grid on which masks are made, for photographs of (H, W) pixels."""
     return max(1, size[0] // cell), max(1, size[1] // cell)
+
+
+def reaches(size: Size) -> tuple[int, ...]:
+    """VARM's dilations as the released share of the longer side: 1, 2, 4, 8, 12, 24 of 224 cells.
+
+    As they stand they would average a grid of 40 cells nearly as a whole, and leave no class.
+    """
+    return tuple(sorted({max(1, round(d * max(size) / RELEASED)) for d in DILATIONS}))
+
+
+def two_levels(
+    maps: Float[Tensor, "B C h w"],
+    tags: Bool[Tensor, "B C"],
+    inside: Bool[Tensor, "B h w"],
+    unsure: float,
+) -> tuple[float, float]:
+    """The lower and the higher level of the background, from the maps alone.
+
+        m = mu + sigma / 2 over the cells of the batch, each with its strongest tagged map;  m ∓ u
+
+    The rule by which masks are decided blind (`tag2mask.masks.blind`).
+
+    Args:
+        maps: evidence ≥ 0; each is brought to 0 … 1.
+        inside: cells of photographs, not of padding.
+        unsure: u.
+    """
+    peaks = (spanned(maps) * tags[:, :, None, None]).amax(dim=1)[inside].double()
+    middle = float(peaks.mean() + peaks.std(correction=0) / 2) if len(peaks) else 0.0
+    return max(middle - unsure, LOWEST), min(middle + unsure, HIGHEST)
 
 
 @torch.no_grad()
@@ -49,8 +85,9 @@ def pseudo_labels(
         chosen, classes = tagged_maps(spanned(maps.to(exact)), tags)
         scores = torch.stack([probabilities(onto(chosen, size), classes, t) for t in levels], dim=1)
         pictures = functional.adaptive_avg_pool2d(images.to(exact), size)
-        shares = neighbour_shares(pictures, DILATIONS, "varm")
-        refined = propagate(scores.flatten(1, 2), shares, DILATIONS, ITERATIONS)
+        dilations = reaches(size)
+        shares = neighbour_shares(pictures, dilations, "varm")
+        refined = propagate(scores.flatten(1, 2), shares, dilations, ITERATIONS)
         best = refined.view_as(scores).argmax(dim=2)  # B × 2 × h × w: background is 0
     labels = functional.pad(classes, (1, 0), value=BACKGROUND)
     low, high = (labels.gather(1, b.flatten(1)).view(len(b), *size) for b in best.unbind(dim=1))
