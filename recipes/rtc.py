@@ -9,7 +9,7 @@ from recipes.settings import VOC_IMAGES, Wide, as_seam, small, voc
 from tag2mask.experiment import Experiment
 from tag2mask.methods.rtc import RTCOptions
 
-PAPER = RTCOptions(scale=128 / 448, cell=2, width=256, middle=0.375)
+PAPER = RTCOptions(scale=128 / 448, cell=2, width=256, middle=0.375, complete=True)
 STEPS = 25 * VOC_IMAGES // 8  # 25 epochs, official code
 
 
