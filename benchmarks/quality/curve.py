@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import memo
 import torch
-from table import ROWS, Cell, experiment, listed, machine, named_set
+from table import ROWS, Cell, experiment, listed, machine, named_set, spread
 from torch import Tensor
 from torch.nn import functional
 
@@ -172,22 +172,13 @@ def _value(text: str) -> Any:
         return text
 
 
-def shown(runs: list[dict[str, dict[str, float]]], step: str, column: str) -> str:
-    """Mean ± deviation over runs, in percent."""
-    values = [100 * run[step][column] for run in runs if column in run[step]]
-    if not values:
-        return "–"
-    text = f"{statistics.mean(values):.1f}"
-    return text if len(values) < 2 else f"{text} ± {statistics.stdev(values):.1f}"
-
-
 def table(found: dict[tuple[str, str], list[dict[str, dict[str, float]]]]) -> str:
     """Markdown, a line a point."""
     names = ("data set", "row", "step", *COLUMNS.values())
     lines = [f"| {' | '.join(names)} |", "|---|---|--:|" + "--:|" * len(COLUMNS)]
     for (name, row), runs in found.items():
         for step in runs[0]:
-            cells = [shown(runs, step, column) for column in COLUMNS]
+            cells = [spread([r[step][c] for r in runs if c in r[step]]) for c in COLUMNS]
             lines.append(f"| {' | '.join([name, row, step, *cells])} |")
     return "\n".join(lines) + "\n"
 

@@ -1,9 +1,10 @@
-"""What a step of training costs: every method against CAM, in time and in memory.
+"""What a step of training costs: every method against its host or CAM, in time and in memory.
 
     OMP_NUM_THREADS=1 python benchmarks/speed/step.py --size 192 --batch 16
+    OMP_NUM_THREADS=1 python benchmarks/speed/step.py --host ppc --rows "ppc + fbr"
 
 A step is forward, backward and the optimizers' step on one batch; making the cues is no part of
-it. Rounds are interleaved, CAM beside every method; the ratio is the median over neighbours in
+it. Rounds are interleaved, the host beside every method; the ratio is the median over neighbours in
 time. Peak memory is that of a process of its own that builds the method and takes three steps.
 """
 
@@ -20,6 +21,7 @@ import torch
 from side_by_side import compare, machine, versions
 
 from tag2mask.methods import METHODS
+from tag2mask.methods.fbr import FBROptions
 from tag2mask.methods.ssc import SSCOptions
 from tag2mask.nn.backbones import Backbone, BackboneOptions
 from tag2mask.types import Cue, TagBatch
@@ -33,6 +35,14 @@ ROWS: dict[str, tuple[str, Any]] = {
     "drs + asm": ("ssc", SSCOptions(reconstruction=0.0)),
     "drs + cdr + asm": ("ssc", None),
     "drs + cdr + asm, drawn whole": ("ssc", SSCOptions(drawn=1.0)),
+    "seam": ("seam", None),
+    "ppc": ("ppc", None),
+    "amn": ("amn", None),
+    "cam + fbr": ("fbr", FBROptions()),
+    "seam + fbr": ("fbr", FBROptions(host="seam")),
+    "ppc + fbr": ("fbr", FBROptions(host="ppc")),
+    "amn + fbr": ("fbr", FBROptions(host="amn", segmentation=0.0)),
+    "rtc": ("rtc", None),
 }
 
 
@@ -90,6 +100,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=192)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--host", choices=list(ROWS), default="cam", help="what is compared with")
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--alone", choices=list(ROWS), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -102,9 +113,9 @@ def main() -> None:
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
     print(machine(), versions("torch", "timm"), sep="\n")
-    print("\n| method | s a step | against cam | quartiles | peak memory, MiB |")
+    print(f"\n| method | s a step | against {given.host} | quartiles | peak memory, MiB |")
     print("|---|--:|--:|---|--:|")
-    host = stepper("cam", options, one)
+    host = stepper(given.host, options, one)
     words = [
         f"--{n}={getattr(given, n)}" for n in ("backbone", "weights", "frozen", "size", "batch")
     ]

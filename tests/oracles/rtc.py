@@ -77,7 +77,7 @@ def pseudo_labels(
     return labels
 
 
-def balanced(logits: Array, labels: Array, tags: Array, complete: bool) -> float:
+def masked(logits: Array, labels: Array, tags: Array, balanced: bool, complete: bool) -> float:
     """Logits photographs × labels × cells."""
     total = 0.0
     for own, decided, present in zip(logits, labels, tags, strict=True):
@@ -88,7 +88,8 @@ def balanced(logits: Array, labels: Array, tags: Array, complete: bool) -> float
         loss = 0.0
         for i, y in enumerate(decided):
             if y != 255:
-                weight = (len(known) - known.count(int(y))) / (1 + len(known))
+                share = (len(known) - known.count(int(y))) / (1 + len(known))
+                weight = share if balanced else 1.0
                 loss -= weight * math.log(softmax([float(v) for v in own[:, i]])[int(y)])
         total += loss / len(decided)
     return total / len(logits)

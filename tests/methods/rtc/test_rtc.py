@@ -12,7 +12,7 @@ from tag2mask.errors import InputError
 from tag2mask.methods import METHODS
 from tag2mask.methods.rtc import RTC, RTCOptions
 from tag2mask.methods.rtc.contrast import contrasts
-from tag2mask.methods.rtc.teaching import balanced_loss, pseudo_labels, two_levels
+from tag2mask.methods.rtc.teaching import masked_loss, pseudo_labels, two_levels
 from tag2mask.nn.affinity import spread
 from tag2mask.nn.backbones import Backbone, BackboneOptions
 from tag2mask.nn.equivariance import smaller, spanned, strongest
@@ -143,7 +143,7 @@ def test_the_branch_is_taught_by_the_refined_maps_of_the_first_view(middle: floa
     labels = pseudo_labels(given.images, maps, given.tags, levels, (24, 24))
     assert len(labels.unique()) > 1
     logits = room.decoder(view.last, view.early)
-    expected = balanced_loss(logits, labels, given.tags, False)
+    expected = masked_loss(logits, labels, given.tags, True, False)
     torch.testing.assert_close(room.losses(given, 0.9)["segmentation"], expected)
 
 

@@ -14,10 +14,10 @@ from tag2mask.methods.rtc.contrast import cells, contrasts
 from tag2mask.methods.rtc.decoder import Decoder, Dilated
 from tag2mask.methods.rtc.refinement import CrossRepresentation
 from tag2mask.methods.rtc.teaching import (
-    balanced_loss,
     grid_size,
     is_complete,
     label_counts,
+    masked_loss,
     pseudo_labels,
     reaches,
     tagged_maps,
@@ -247,15 +247,18 @@ def test_the_tags_maps_come_first_and_in_order() -> None:
     assert float(found[1, 0, 0, 0]) == 1
 
 
+@pytest.mark.parametrize("balanced", [True, False])
 @pytest.mark.parametrize("complete", [True, False])
-def test_the_balanced_loss_is_the_equation(complete: bool) -> None:
+def test_the_masked_loss_is_the_equation(balanced: bool, complete: bool) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(3, 4, 3, 4, dtype=torch.float64, generator=generator)
     labels = torch.tensor([0, 1, 3, 255])[torch.randint(4, (3, 3, 4), generator=generator)]
     tags = torch.tensor([[True, False, True], [True, False, True], [False, True, False]])
     labels[2] = labels[2].where(labels[2] != 0, 255)
-    found = balanced_loss(logits.requires_grad_(), labels, tags, complete)
-    expected = oracle.balanced(flat(logits), labels.flatten(1).numpy(), tags.numpy(), complete)
+    found = masked_loss(logits.requires_grad_(), labels, tags, balanced, complete)
+    expected = oracle.masked(
+        flat(logits), labels.flatten(1).numpy(), tags.numpy(), balanced, complete
+    )
     assert float(found.detach()) == pytest.approx(expected, abs=1e-12)
     found.backward()
     assert logits.grad is not None
@@ -275,9 +278,11 @@ def test_a_mask_is_complete_with_every_tag_and_the_background() -> None:
 def test_a_mask_of_one_label_teaches_nothing() -> None:
     """Nothing but background is complete without tags, and balanced away."""
     logits, none = torch.randn(1, 4, 3, 3), torch.zeros(1, 3, dtype=torch.bool)
-    assert float(balanced_loss(logits, torch.zeros(1, 3, 3, dtype=torch.int64), none, True)) == 0
+    assert (
+        float(masked_loss(logits, torch.zeros(1, 3, 3, dtype=torch.int64), none, True, True)) == 0
+    )
     unknown = torch.full((1, 3, 3), 255)
-    assert float(balanced_loss(logits, unknown, none, False)) == 0
+    assert float(masked_loss(logits, unknown, none, True, False)) == 0
 
 
 @pytest.mark.parametrize(("size", "reach"), [((10, 7), 2), ((3, 4), 1), ((56, 56), 12)])

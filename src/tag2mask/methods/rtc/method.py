@@ -20,7 +20,7 @@ Single-Stage Semantic Segmentation from Image Labels, CVPR 2020.
 | compensator, L_com | "compensation" | `compensation_loss` |
 | VARM | refinement of masks | `neighbour_shares`, `propagate` |
 | pseudo masks | labels | `pseudo_labels` |
-| L_seg | "segmentation" | `balanced_loss` |
+| L_seg | "segmentation" | `masked_loss` |
 | decoder | the same | `Decoder` |
 
 Differs from the paper: its text is not at hand; all here is by its abstract, figure and code.
@@ -53,7 +53,7 @@ from tag2mask.methods.rtc.compensator import compensation_loss
 from tag2mask.methods.rtc.contrast import contrasts, shown
 from tag2mask.methods.rtc.decoder import Decoder
 from tag2mask.methods.rtc.refinement import CrossRepresentation, Representations
-from tag2mask.methods.rtc.teaching import balanced_loss, grid_size, pseudo_labels, two_levels
+from tag2mask.methods.rtc.teaching import grid_size, masked_loss, pseudo_labels, two_levels
 from tag2mask.nn.affinity import spread
 from tag2mask.nn.backbones import Backbone
 from tag2mask.nn.equivariance import onto, smaller, spanned, strongest
@@ -96,6 +96,10 @@ class RTCOptions:
     """Both levels are so far from their middle; between them nothing is known (official code)."""
     warmup: float = 0.28
     """Share of the training before the branch is taught (official code: 7 of 25 epochs)."""
+    balanced: bool = True
+    """Labels that fill a photograph weigh less in what the branch learns (official code). Small
+    objects need it in a short training; broad maps of texture are drawn tighter without (measured,
+    docs/journal.md)."""
     complete: bool = False
     """Only photographs teach whose mask holds every tag and the background (official code). With 12
     classes in 150 steps that leaves too little to learn from (measured, docs/journal.md)."""
@@ -264,7 +268,7 @@ class RTC(SEAMHost, HostMethod, SingleStage):
         size = grid_size((batch.images.shape[2], batch.images.shape[3]), o.cell)
         labels = self.masks(first, batch.images, batch.tags, size)
         logits = onto(self.decoder(first.last, first.early), size)
-        return balanced_loss(logits, labels, batch.tags, o.complete)
+        return masked_loss(logits, labels, batch.tags, o.balanced, o.complete)
 
     def masks(
         self,

@@ -131,15 +131,16 @@ def is_complete(counts: Int64[Tensor, "B L"], tags: Bool[Tensor, "B C"]) -> Bool
     return ((counts > 0) | ~wanted).all(dim=1)
 
 
-def balanced_loss(
+def masked_loss(
     logits: Float[Tensor, "B L h w"],
     labels: Int64[Tensor, "B h w"],
     tags: Bool[Tensor, "B C"],
+    balanced: bool,
     complete: bool,
 ) -> Scalar:
     """Cross-entropy in which a label weighs less the more cells of its photograph have it.
 
-        w_l = (N − n_l) / (1 + N)
+        w_l = (N − n_l) / (1 + N) if balanced, else 1
         L   = 1/B sum over photographs of q/M · sum over known cells i of w_y (− log p_iy)
 
     n_l cells of the photograph have label l, y is that of cell i; N are known of all M cells. In
@@ -152,10 +153,11 @@ def balanced_loss(
     counts = label_counts(labels, logits.shape[1])
     known = counts.sum(dim=1, keepdim=True)
     exact = torch.promote_types(logits.dtype, torch.float32)
-    weights = (known - counts).to(exact) / (1 + known)
     decided = labels != UNKNOWN
     places = labels.where(decided, BACKGROUND)
-    shares = weights.gather(1, places.flatten(1)).view(labels.shape) * decided
-    losses = functional.cross_entropy(logits.to(exact), places, reduction="none") * shares
+    losses = functional.cross_entropy(logits.to(exact), places, reduction="none") * decided
+    if balanced:
+        weights = (known - counts).to(exact) / (1 + known)
+        losses = losses * weights.gather(1, places.flatten(1)).view(labels.shape)
     each = losses.mean(dim=(1, 2))
     return (each * is_complete(counts, tags)).mean() if complete else each.mean()
