@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def test_a_new_photograph_needs_no_tags_and_no_network(
 def test_a_second_network_learns_what_the_method_segments(
     finished: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, words = tmp_path / "two", (*WORDS, "--second-network")
+    out, words = tmp_path / "two", (*WORDS, "--second-network", "segmented")
     main(fit_words(drawn, out, *words))
     assert str(out / "network" / "weights.safetensors") in "".join(capsys.readouterr().out.split())
     for name in ("segmented", "network"):
@@ -75,6 +76,21 @@ def test_a_second_network_learns_what_the_method_segments(
         assert (out / name).read_bytes() == (finished / name).read_bytes()
     alone = (finished / "predictions" / "p001.png").read_bytes()
     assert (out / "segmented" / "p001.png").read_bytes() == alone
+    main(["predict", str(out), str(drawn / "photos" / "p001.png"), "--out", str(tmp_path / "new")])
+    learned = read_labels(out / "predictions" / "p001.png")
+    assert torch.equal(read_labels(tmp_path / "new" / "p001.png"), learned)
+
+
+def test_a_second_network_learns_the_pseudo_masks(
+    finished: Path, drawn: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "two"
+    shutil.copytree(finished, out)
+    before = (out / "classifier" / "weights.safetensors").stat().st_mtime_ns
+    main(fit_words(drawn, out, *WORDS, "--second-network", "masks"))
+    assert (out / "classifier" / "weights.safetensors").stat().st_mtime_ns == before
+    assert (out / "network" / "weights.safetensors").is_file()
+    assert not (out / "segmented").exists()
     main(["predict", str(out), str(drawn / "photos" / "p001.png"), "--out", str(tmp_path / "new")])
     learned = read_labels(out / "predictions" / "p001.png")
     assert torch.equal(read_labels(tmp_path / "new" / "p001.png"), learned)
@@ -95,7 +111,7 @@ def test_the_network_of_other_methods_is_no_second_one(
     drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        main(fit_words(drawn, tmp_path / "run", "--second-network"))
+        main(fit_words(drawn, tmp_path / "run", "--second-network", "masks"))
     assert (
         "--second-network came, but the network is the first one of cam" in capsys.readouterr().err
     )

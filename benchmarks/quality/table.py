@@ -77,6 +77,7 @@ ROWS: dict[str, MethodOptions] = {
     "ppc+eps+fbr": FBROptions(host="ppc-eps"),
     "rec": RECOptions(),
     "rtc": RTCOptions(),
+    "rtc+network": RTCOptions(),
     "upper bound": CAMOptions(),
 }
 MOST = 400  # photographs trained on, evenly taken from the list: two cores can carry that
@@ -118,6 +119,7 @@ def experiment(cell: Cell, few: Path) -> Experiment:
         segment=SegmentOptions(scales=(1.0,), flip=False, frozen=cell.frozen),
         network=TrainOptions(steps=120, batch=8, zoom=(0.75, 1.5)),
         seed=cell.seed,
+        second_network="masks" if row == "rtc+network" else None,
         teacher="truth" if row == "upper bound" else "maps",
     )
 

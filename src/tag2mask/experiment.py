@@ -82,9 +82,10 @@ class Experiment:
     teacher: Literal["maps", "truth"] = "maps"
     """Who teaches the network: the pseudo masks, or the true ones (an upper bound, flagged)."""
     segment: SegmentOptions = field(default_factory=SegmentOptions)
-    second_network: bool = False
-    """Train the network on what a method that segments by itself makes of the photographs, and
-    predict with it (RTC's two-stage option); other methods always have the network."""
+    second_network: Literal["masks", "segmented"] | None = None
+    """Train the network beside a method that segments by itself, and predict with it: on the pseudo
+    masks that its maps became, or on what its own branch makes of the photographs (RTC's two-stage
+    option). Other methods always have the network."""
     network: TrainOptions = field(default_factory=lambda: TrainOptions(epochs=20, zoom=(0.75, 1.5)))
     quality: QualityOptions = field(default_factory=QualityOptions)
     seed: int = 0
@@ -207,7 +208,7 @@ def segments(options: MethodOptions) -> bool:
 def trains_network(experiment: Experiment) -> bool:
     """Whether the run's segmentation is a network's, and not the method's own."""
     e = experiment
-    return e.second_network or e.teacher == "truth" or not segments(e.method)
+    return bool(e.second_network) or e.teacher == "truth" or not segments(e.method)
 
 
 def needed_cues(options: MethodOptions) -> frozenset[Cue]:

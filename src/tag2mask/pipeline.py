@@ -24,7 +24,6 @@ from tag2mask.experiment import (
     Experiment,
     method_name,
     needed_cues,
-    segments,
     to_json,
     trains_network,
 )
@@ -126,7 +125,8 @@ def _segment(
 ) -> Stage:
     """Labels of every photograph: by the network that masks teach, or by the method itself.
 
-    A second network is taught by what the method makes of the photographs, in `segmented`.
+    A second network is taught by the pseudo masks, or by what the method makes of the photographs,
+    in `segmented`.
 
     Args:
         trained: the stage that trained the method, if one did.
@@ -136,7 +136,7 @@ def _segment(
     looked = {name: options["segment"].pop(name) for name in PREDICTING}
     if trained is not None and not trains_network(e):
         return _do(context, "predictions", stages.predict_all, up=trained.stamp, **looked)
-    if trained is not None and segments(e.method):
+    if trained is not None and e.second_network == "segmented":
         masks = _do(context, "segmented", stages.segment_all, up=trained.stamp, **looked)
     work = partial(stages.train_network, source=masks.folder.name)
     network = _do(context, "network", work, up=masks.stamp, **taught, **options)
