@@ -68,7 +68,7 @@ def _maps(method: Method, e: Experiment, data: Data, photos: tuple[Photo, ...]) 
     for photo in photos:
         item = read_tagged(photo, classes)
         size = (item.image.shape[1], item.image.shape[2])
-        view = resize(item.image, scaled_size(size, float(e.size), 16)).float()[None]
+        view = resize(item.image, scaled_size(size, float(e.size), e.backbone.stride)).float()[None]
         tags = item.tags[None]
         assert data.truth is not None
         truth = data.truth.read(photo.id, size).truth
@@ -101,15 +101,11 @@ def _segmentation(
 ) -> float:
     total = Confusion.zeros(len(data.train.classes) + 1)
     assert data.truth is not None
-    for photo, (_, mask) in zip(photos, segmented(e, method, _single(photos)), strict=True):
+    single = ([(photo, read_image(photo.path))] for photo in photos)
+    for photo, (_, mask) in zip(photos, segmented(e, method, single), strict=True):
         truth = data.truth.read(photo.id, image_size(photo.path)).truth
         total += confusion(truth, mask.labels, len(data.train.classes))
     return float(scores(total).miou)
-
-
-def _single(photos: tuple[Photo, ...]) -> Iterator[list[tuple[Photo, Tensor]]]:
-    for photo in photos:
-        yield [(photo, read_image(photo.path))]
 
 
 def watched(
