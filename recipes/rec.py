@@ -22,6 +22,7 @@ OFFICIAL = RECOptions(
     absent=1000,  # all of them
     size=1e-3,
     guidance=1e-3,
+    per_margin=False,
     head=1.0,
     decay=0.0,
 )
@@ -71,6 +72,7 @@ def rec_ablation(photos: Path, tags: Path, seed: int = 0) -> list[Experiment]:
         "rec, g sees image-lets": replace(ours, seen="imagelet"),
         "rec, black ground": replace(ours, ground="black"),
         "rec, fine image-lets": replace(ours, imagelet_cell=1),
+        "rec, guidance as g gives it": replace(ours, per_margin=False, guidance=0.05),
         "rec, fine guidance": replace(ours, guidance_cell=1),
         "rec, not told": replace(ours, told=False),
         "rec, encoders apart": replace(ours, shared=False),

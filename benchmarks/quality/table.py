@@ -45,6 +45,7 @@ from tag2mask.methods.rec import RECOptions
 from tag2mask.methods.rtc import RTCOptions
 from tag2mask.methods.seam import SEAMOptions
 from tag2mask.methods.ssc import SSCOptions
+from tag2mask.nn.backbones import BackboneOptions
 from tag2mask.pipeline import UNTIL, Until, fit
 from tag2mask.segment import SegmentOptions
 from tag2mask.storage import read_json, read_labels, write_json, write_text
@@ -95,6 +96,7 @@ class Cell:
     size: int
     steps: int
     frozen: int = 8
+    backbone_frozen: int = 16
 
 
 def experiment(cell: Cell, few: Path) -> Experiment:
@@ -112,6 +114,7 @@ def experiment(cell: Cell, few: Path) -> Experiment:
         options = replace(options, saliency=oracle_saliency(data, few))
     return Experiment(
         options,
+        backbone=BackboneOptions(frozen=cell.backbone_frozen),
         method=ROWS[row],
         size=cell.size,
         train=TrainOptions(steps=cell.steps),
@@ -174,11 +177,12 @@ def cells(
     seeds: list[int],
     out: Path,
     frozen: int,
+    backbone_frozen: int = 16,
 ) -> Iterator[Cell]:
     """Seed by seed: an unfinished table covers every data set and every row."""
     for seed, name, row in itertools.product(seeds, sets, rows):
         folder = out / f"{name}-{row.replace(' ', '-')}-{seed}"
-        yield Cell(row, name, seed, folder, *sets[name], frozen)
+        yield Cell(row, name, seed, folder, *sets[name], frozen, backbone_frozen)
 
 
 def finished(cell: Cell) -> bool:
@@ -274,10 +278,12 @@ def main() -> None:
     parser.add_argument("--remember", action="store_true", help="frozen layers, once for all rows")
     parser.add_argument("--most", type=int, default=MOST, help="photographs trained on")
     parser.add_argument("--encoder-frozen", type=int, default=8, help="as --segment.frozen")
+    parser.add_argument("--backbone-frozen", type=int, default=16, help="as --backbone.frozen")
     parser.add_argument("--no-run", action="store_true", help="only print what is there")
     given = parser.parse_args()
     sets = dict(named_set(item) for item in given.sets)
-    planned = list(cells(sets, given.rows, given.seeds, given.out, given.encoder_frozen))
+    frozen = given.encoder_frozen, given.backbone_frozen
+    planned = list(cells(sets, given.rows, given.seeds, given.out, *frozen))
     drawn: tuple[str, int] | None = None
     with memo.remember() if given.remember else nullcontext():
         for number, cell in enumerate([] if given.no_run else planned, start=1):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
@@ -32,7 +34,7 @@ def backbone(frozen: int = 8) -> Backbone:
 def rec(classes: int = 3, **options: object) -> REC:
     torch.manual_seed(0)
     plain = {"told": False, "guidance_cell": 4, "judged": "tags", "regulation": "area"}
-    given = {"width": 8, "absent": 9, **plain, **options}
+    given = {"width": 8, "absent": 9, "per_margin": False, **plain, **options}
     room = REC(RECOptions(**given), backbone(), classes)  # type: ignore[arg-type]
     torch.nn.init.normal_(room.networks.masker.head.weight)  # more than the first noise
     torch.nn.init.normal_(room.guide.classifier.weight)
@@ -114,6 +116,23 @@ def test_tags_say_of_what_a_photograph_is_composed() -> None:
     present = functional.pad(given.tags, (1, 0), value=True)
     size = area_loss(areas(found.logits.softmax(dim=1), inside), present)  # absent ones learn it
     torch.testing.assert_close(terms["size"], room.options.size * size)
+
+
+@torch.no_grad()
+def test_a_confident_g_counts_no_more_than_a_hesitant_one() -> None:
+    """L_cls over how far g is above nothing for the one tag, on the photograph that has it."""
+    room, given = rec(per_margin=True), batch()
+    for gain in (300.0, 3000.0):
+        torch.nn.init.normal_(room.guide.classifier.weight, std=gain)
+        whole = room.classify(given.images)[0, 0]
+        nothing = room.classify(room.guide.backbone.mean.expand(1, 3, 64, 64))[0, 0]
+        room.guide.classifier.weight.data.mul_((whole - nothing).sign())
+        room.options = replace(room.options, per_margin=False)
+        plain = room.losses(given, 0.0)["guidance"]
+        room.options = replace(room.options, per_margin=True)
+        above = float((whole - nothing).abs())
+        assert above > 1
+        torch.testing.assert_close(room.losses(given, 0.0)["guidance"], plain / above)
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from tag2mask.methods.rec.composition import (
     recomposed,
     reconstruction_loss,
 )
-from tag2mask.methods.rec.guidance import draw_labels, evidence_loss, guidance_loss
+from tag2mask.methods.rec.guidance import draw_labels, evidence_loss, guidance_loss, margin
 from tag2mask.methods.rec.regulation import (
     area_loss,
     areas,
@@ -175,6 +175,14 @@ def test_guidance_is_the_equation(classes: int) -> None:
     named = {(int(b), int(k)): s.numpy() for b, k, s in zip(*pairs, scores, strict=True)}
     expected = oracle.guidance(named, weights.numpy(), tags.numpy())
     assert float(found) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_margin_is_of_tags_alone_and_never_below_one() -> None:
+    tags = torch.tensor([[True, False], [True, True]])
+    whole, nothing = torch.tensor([[4.0, 90.0], [7.0, 1.0]]), torch.tensor([[-2.0, 1.0]])
+    assert float(margin(whole, nothing, tags)) == (6 + 9 + 0) / 3
+    assert float(margin(whole[:1] - 9, nothing, tags[:1])) == 1
+    assert float(margin(whole, nothing, torch.zeros_like(tags))) == 1
 
 
 @pytest.mark.parametrize("classes", CLASSES)

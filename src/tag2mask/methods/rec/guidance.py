@@ -60,6 +60,21 @@ def guidance_loss(
     return (losses * weights[pairs].to(losses.dtype)).sum() / weights.sum()
 
 
+def margin(
+    whole: Float[Tensor, "B C"], nothing: Float[Tensor, "1 C"], tags: Bool[Tensor, "B C"]
+) -> Scalar:
+    """How far g is above nothing where a class is tagged: max(1, mean of g_c(I) − g_c(∅)).
+
+    Ours. What a mask-let can change of g's scores, and so L_cls's gradient, is in proportion to it.
+
+    Args:
+        whole: g(I) of the photographs.
+        nothing: g(∅), of the ground alone.
+    """
+    above = (whole - nothing) * tags
+    return (above.sum() / tags.sum().clamp(min=1)).clamp(min=1)
+
+
 def evidence_loss(
     scores: Float[Tensor, "M C"],
     pairs: tuple[Int64[Tensor, "M"], Int64[Tensor, "M"]],

@@ -57,7 +57,7 @@ from tag2mask.methods.rec.composition import (
     masklets,
     reconstruction_loss,
 )
-from tag2mask.methods.rec.guidance import Guidance, draw_labels, evidence_loss, guidance_loss
+from tag2mask.methods.rec.guidance import Guidance, draw_labels, evidence_loss, guidance_loss, margin
 from tag2mask.methods.rec.networks import (
     Decomposition,
     coarse,
@@ -106,8 +106,11 @@ class RECOptions:
     """Weight of L_recon (official code)."""
     size: float = 0.1
     """Weight of L_mask (measured, docs/journal.md; official code: 1e-3)."""
-    guidance: float = 0.05
+    guidance: float = 0.3
     """Weight of L_cls (measured, docs/journal.md; official code: 1e-3)."""
+    per_margin: bool = True
+    """L_cls is divided by how far g's scores of tags lie above its scores of nothing (ours): a
+    confident g has steep gradients, and a hesitant one is not heard (docs/journal.md)."""
     guidance_cell: int = 16
     """Pixels over which mask-lets are averaged where g looks (ours; official code: 1). Thin lines
     deceive g."""
@@ -216,13 +219,15 @@ class REC(AfterClassifier, SingleStage):
             pictures = composed(found.imagelets, shares, (photos, labels), size, ground)
         else:
             pictures = cut_out(batch.images, shares, (photos, labels), ground)
-        scores = self.guide.classify(pictures)
-        if o.judged == "tags":
-            return guidance_loss(scores, (photos, labels), weights, tags)
+        scores, pairs = self.guide.classify(pictures), (photos, labels)
+        if o.judged == "tags" and not o.per_margin:
+            return guidance_loss(scores, pairs, weights, tags)
         with torch.no_grad():
             whole = self.guide.classify(batch.images)
             nothing = self.guide.classify(ground.expand_as(batch.images[:1]))
-        return evidence_loss(scores, (photos, labels), weights, tags, (whole, nothing))
+        if o.judged == "tags":
+            return guidance_loss(scores, pairs, weights, tags) / margin(whole, nothing, tags)
+        return evidence_loss(scores, pairs, weights, tags, (whole, nothing))
 
     def optimizers(self) -> Sequence[Optimizer]:
         """One AdamW, two groups: pretrained layers and the new ones."""

@@ -1,0 +1,51 @@
+"""Photographs with their true masks and the pseudo masks of several runs, side by side.
+
+    python benchmarks/quality/masks.py runs/quality/pets-cam-0 runs/quality/pets-rec-0 --out masks.jpg
+
+The runs are of `tag2mask fit`, on the same photographs. A row for each photograph, evenly taken;
+from left to right the photograph, the truth, and the masks in the order of the runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from tag2mask.data import open_data, read_image
+from tag2mask.experiment import from_json
+from tag2mask.report.overlay import overlay
+from tag2mask.report.sheet import sheet, write_jpeg
+from tag2mask.storage import read_json, read_labels
+
+SIDE = 160  # pixels of a picture
+
+
+def row(runs: list[Path], number: int, photographs: int) -> list[UInt8[Tensor, "3 _ _"]]:
+    """The number-th of so many photographs, with the masks of the truth and of all runs."""
+    data = open_data(from_json(read_json(runs[0] / "experiment.json")).data)
+    photos = data.train.photos
+    photo = photos[(2 * number + 1) * len(photos) // (2 * photographs)]
+    image = read_image(photo.path)
+    if data.truth is None:
+        raise SystemExit(f"{runs[0]} has no true masks.")
+    truth = data.truth.read(photo.id, (image.shape[1], image.shape[2])).truth
+    masks = [read_labels(run / "masks" / f"{photo.id}.png") for run in runs]
+    return [image, overlay(image, truth), *(overlay(image, mask) for mask in masks)]
+
+
+def main() -> None:
+    """Write the picture."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--photographs", type=int, default=4)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    rows = [row(given.runs, number, given.photographs) for number in range(given.photographs)]
+    write_jpeg(given.out, sheet(rows, SIDE), quality=82)
+
+
+if __name__ == "__main__":
+    main()
