@@ -97,6 +97,7 @@ class Cell:
     steps: int
     frozen: int = 8
     backbone_frozen: int = 16
+    batch: int = 16
 
 
 def experiment(cell: Cell, few: Path) -> Experiment:
@@ -117,7 +118,7 @@ def experiment(cell: Cell, few: Path) -> Experiment:
         backbone=BackboneOptions(frozen=cell.backbone_frozen),
         method=ROWS[row],
         size=cell.size,
-        train=TrainOptions(steps=cell.steps),
+        train=TrainOptions(steps=cell.steps, batch=cell.batch),
         localize=LocalizeOptions(scales=(1.0, 1.5), flip=False),
         segment=SegmentOptions(scales=(1.0,), flip=False, frozen=cell.frozen),
         network=TrainOptions(steps=120, batch=8, zoom=(0.75, 1.5)),
@@ -176,13 +177,16 @@ def cells(
     rows: list[str],
     seeds: list[int],
     out: Path,
-    frozen: int,
-    backbone_frozen: int = 16,
+    *options: int,
 ) -> Iterator[Cell]:
-    """Seed by seed: an unfinished table covers every data set and every row."""
+    """Seed by seed: an unfinished table covers every data set and every row.
+
+    Args:
+        options: what a cell says behind its steps.
+    """
     for seed, name, row in itertools.product(seeds, sets, rows):
         folder = out / f"{name}-{row.replace(' ', '-')}-{seed}"
-        yield Cell(row, name, seed, folder, *sets[name], frozen, backbone_frozen)
+        yield Cell(row, name, seed, folder, *sets[name], *options)
 
 
 def finished(cell: Cell) -> bool:
@@ -279,11 +283,12 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=MOST, help="photographs trained on")
     parser.add_argument("--encoder-frozen", type=int, default=8, help="as --segment.frozen")
     parser.add_argument("--backbone-frozen", type=int, default=16, help="as --backbone.frozen")
+    parser.add_argument("--batch", type=int, default=16, help="photographs in the method's step")
     parser.add_argument("--no-run", action="store_true", help="only print what is there")
     given = parser.parse_args()
     sets = dict(named_set(item) for item in given.sets)
-    frozen = given.encoder_frozen, given.backbone_frozen
-    planned = list(cells(sets, given.rows, given.seeds, given.out, *frozen))
+    options = given.encoder_frozen, given.backbone_frozen, given.batch
+    planned = list(cells(sets, given.rows, given.seeds, given.out, *options))
     drawn: tuple[str, int] | None = None
     with memo.remember() if given.remember else nullcontext():
         for number, cell in enumerate([] if given.no_run else planned, start=1):

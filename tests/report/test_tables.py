@@ -92,10 +92,12 @@ def test_comparing_puts_runs_in_rows_and_keeps_what_is_missing_apart() -> None:
     del upper["splits"]["train"]
     upper["splits"]["test"]["network"]["miou"] = 0.712
     upper["supervision"] = ["masks"]
-    printed = text(compare_table({"cam [x]": SCORES, "upper": upper, "bare": {}}))
-    assert row(printed, "cam [x]") == ["cam", "[x]", "55.1", "66.7", "66.7", "tags"]
+    upper["setting"] = "masks"
+    printed = text(compare_table({"cam [x]": SCORES, "b": SCORES, "upper": upper, "bare": {}}))
+    assert row(printed, "cam [x]") == ["cam", "[x]", "55.1", "66.7", "66.7", "I"]
     assert row(printed, "upper") == ["upper", "–", "–", "71.2", "masks"]
-    assert row(printed, "bare") == ["bare", "–", "–", "–"]
+    assert row(printed, "bare") == ["bare", "–", "–", "–", "I"]
+    assert printed.split("\n")[-3:] == ["cam [x], b: tags.", "upper: masks.", ""]
 
 
 def test_supervisions_stand_apart_and_each_has_its_best() -> None:

@@ -68,7 +68,7 @@ def compare_table(runs: Mapping[str, Scores]) -> RenderableType:
     """Several runs: a row per run, a column of mIoU per split and stage.
 
     Runs that learnt from tags (I), from saliency too (I+S) and from masks stand apart, and the best
-    number of a column among each is bold.
+    number of a column among each is bold. Below stands what touched the numbers of each.
 
     Args:
         runs: scores by the run's name.
@@ -81,7 +81,7 @@ def compare_table(runs: Mapping[str, Scores]) -> RenderableType:
     if not columns:
         return Text(NO_TRUTH)
     table = _table("mIoU in percent", ["run"], [f"{split}\n{stage}" for split, stage in columns])
-    table.add_column("supervision", overflow="fold")
+    table.add_column("taught by")
     for kind in SETTINGS:
         alike = {run: row for run, row in found.items() if setting(runs[run]) == kind}
         best = {c: max((row[c] for row in alike.values() if c in row), default=0) for c in columns}
@@ -90,9 +90,17 @@ def compare_table(runs: Mapping[str, Scores]) -> RenderableType:
                 Text(percent(row.get(column)), "bold" if row.get(column) == best[column] else "")
                 for column in columns
             ]
-            table.add_row(Text(run), *cells, Text(", ".join(runs[run].get("supervision", ()))))
+            table.add_row(Text(run), *cells, Text(kind))
         table.add_section()
-    return table
+    return Group(table, *_touched(runs))
+
+
+def _touched(runs: Mapping[str, Scores]) -> list[Text]:
+    """What touched the numbers, once for all runs of which the same is true."""
+    alike: dict[str, list[str]] = {}
+    for run, scores in runs.items():
+        alike.setdefault("; ".join(scores.get("supervision", ())), []).append(run)
+    return [Text(f"{', '.join(names)}: {card}.") for card, names in alike.items() if card]
 
 
 def _split_table(scores: Scores, split: str) -> Table:
