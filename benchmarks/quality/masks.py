@@ -2,8 +2,9 @@
 
     python benchmarks/quality/masks.py runs/quality/pets-cam-0 runs/quality/pets-rec-0 --out masks.jpg
 
-The runs are of `tag2mask fit`, on the same photographs. A row for each photograph, evenly taken;
-from left to right the photograph, the truth, and the masks in the order of the runs.
+The runs are of `tag2mask fit`, on the same photographs. A row for each photograph, evenly taken
+of those with tags; from left to right the photograph, the truth, and the masks in the order of the
+runs.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SIDE = 160  # pixels of a picture
 def row(runs: list[Path], number: int, photographs: int) -> list[UInt8[Tensor, "3 _ _"]]:
     """The number-th of so many photographs, with the masks of the truth and of all runs."""
     data = open_data(from_json(read_json(runs[0] / "experiment.json")).data)
-    photos = data.train.photos
+    photos = [photo for photo in data.train.photos if photo.tags]
     photo = photos[(2 * number + 1) * len(photos) // (2 * photographs)]
     image = read_image(photo.path)
     if data.truth is None:
