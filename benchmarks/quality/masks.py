@@ -1,6 +1,6 @@
 """Photographs with their true masks and the pseudo masks of several runs, side by side.
 
-    python benchmarks/quality/masks.py runs/quality/pets-cam-0 runs/quality/pets-rec-0 --out masks.jpg
+    python benchmarks/quality/masks.py runs/dogs/dogs-{cam,rec}-0 --out masks.jpg
 
 The runs are of `tag2mask fit`, on the same photographs. A row for each photograph, evenly taken
 of those with tags; from left to right the photograph, the truth, and the masks in the order of the

@@ -57,7 +57,13 @@ from tag2mask.methods.rec.composition import (
     masklets,
     reconstruction_loss,
 )
-from tag2mask.methods.rec.guidance import Guidance, draw_labels, evidence_loss, guidance_loss, margin
+from tag2mask.methods.rec.guidance import (
+    Guidance,
+    draw_labels,
+    evidence_loss,
+    guidance_loss,
+    margin,
+)
 from tag2mask.methods.rec.networks import (
     Decomposition,
     coarse,
