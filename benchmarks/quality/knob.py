@@ -31,13 +31,14 @@ Scores = dict[str, dict[float, list[float]]]  # row → knob → a score a seed
 def scores(folder: Path, rows: Sequence[str], column: str) -> Scores:
     """Of every finished run on composed pictures, by the knob they were composed with."""
     found: Scores = {row: {} for row in rows}
-    for file in sorted(folder.glob("*/scores.json")):
-        row = file.parent.name.split("-", 1)[1].rpartition("-")[0]
-        photos = from_json(read_json(file.parent / "experiment.json")).data.photos
-        composed = photos.parent / "compose.json"
-        if row in found and composed.is_file():
-            knob = float(read_json(composed)["options"]["co_occurrence"])
-            found[row].setdefault(knob, []).append(COLUMNS[column](read_json(file)["splits"]))
+    for row in rows:
+        for file in sorted(folder.glob(f"*-{row.replace(' ', '-')}-[0-9]*/scores.json")):
+            photos = from_json(read_json(file.parent / "experiment.json")).data.photos
+            composed = photos.parent / "compose.json"
+            if composed.is_file():
+                knob = float(read_json(composed)["options"]["co_occurrence"])
+                score = COLUMNS[column](read_json(file)["splits"])
+                found[row].setdefault(knob, []).append(score)
     return found
 
 

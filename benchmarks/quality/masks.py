@@ -10,6 +10,7 @@ runs.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 from jaxtyping import UInt8
@@ -24,17 +25,18 @@ from tag2mask.storage import read_json, read_labels
 SIDE = 160  # pixels of a picture
 
 
-def row(runs: list[Path], number: int, photographs: int) -> list[UInt8[Tensor, "3 _ _"]]:
-    """The number-th of so many photographs, with the masks of the truth and of all runs."""
+def rows(runs: list[Path], photographs: int) -> Iterator[list[UInt8[Tensor, "3 _ _"]]]:
+    """Some photographs, each with the masks of the truth and of all runs."""
     data = open_data(from_json(read_json(runs[0] / "experiment.json")).data)
-    photos = [photo for photo in data.train.photos if photo.tags]
-    photo = photos[(2 * number + 1) * len(photos) // (2 * photographs)]
-    image = read_image(photo.path)
     if data.truth is None:
         raise SystemExit(f"{runs[0]} has no true masks.")
-    truth = data.truth.read(photo.id, (image.shape[1], image.shape[2])).truth
-    masks = [read_labels(run / "masks" / f"{photo.id}.png") for run in runs]
-    return [image, overlay(image, truth), *(overlay(image, mask) for mask in masks)]
+    photos = [photo for photo in data.train.photos if photo.tags]
+    for number in range(photographs):
+        photo = photos[(2 * number + 1) * len(photos) // (2 * photographs)]
+        image = read_image(photo.path)
+        truth = data.truth.read(photo.id, (image.shape[1], image.shape[2])).truth
+        masks = [read_labels(run / "masks" / f"{photo.id}.png") for run in runs]
+        yield [image, overlay(image, truth), *(overlay(image, mask) for mask in masks)]
 
 
 def main() -> None:
@@ -44,8 +46,8 @@ def main() -> None:
     parser.add_argument("--photographs", type=int, default=4)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    rows = [row(given.runs, number, given.photographs) for number in range(given.photographs)]
-    write_jpeg(given.out, sheet(rows, SIDE), quality=82)
+    drawn = list(rows(given.runs, given.photographs))
+    write_jpeg(given.out, sheet(drawn, SIDE), quality=82)
 
 
 if __name__ == "__main__":

@@ -177,16 +177,16 @@ def cells(
     rows: list[str],
     seeds: list[int],
     out: Path,
-    *options: int,
+    **options: int,
 ) -> Iterator[Cell]:
     """Seed by seed: an unfinished table covers every data set and every row.
 
     Args:
-        options: what a cell says behind its steps.
+        options: fields of every cell, by name.
     """
     for seed, name, row in itertools.product(seeds, sets, rows):
         folder = out / f"{name}-{row.replace(' ', '-')}-{seed}"
-        yield Cell(row, name, seed, folder, *sets[name], *options)
+        yield Cell(row, name, seed, folder, *sets[name], **options)
 
 
 def finished(cell: Cell) -> bool:
@@ -287,8 +287,9 @@ def main() -> None:
     parser.add_argument("--no-run", action="store_true", help="only print what is there")
     given = parser.parse_args()
     sets = dict(named_set(item) for item in given.sets)
-    options = given.encoder_frozen, given.backbone_frozen, given.batch
-    planned = list(cells(sets, given.rows, given.seeds, given.out, *options))
+    options = {"frozen": given.encoder_frozen, "backbone_frozen": given.backbone_frozen}
+    options["batch"] = given.batch
+    planned = list(cells(sets, given.rows, given.seeds, given.out, **options))
     drawn: tuple[str, int] | None = None
     with memo.remember() if given.remember else nullcontext():
         for number, cell in enumerate([] if given.no_run else planned, start=1):

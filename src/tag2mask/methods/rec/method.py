@@ -116,7 +116,8 @@ class RECOptions:
     """Weight of L_cls (measured, docs/journal.md; official code: 1e-3)."""
     per_margin: bool = True
     """L_cls is divided by how far g's scores of tags lie above its scores of nothing (ours): a
-    confident g has steep gradients, and a hesitant one is not heard (docs/journal.md)."""
+    confident g has steep gradients, and a hesitant one is not heard (docs/journal.md). Evidence is
+    in such units by itself."""
     guidance_cell: int = 16
     """Pixels over which mask-lets are averaged where g looks (ours; official code: 1). Thin lines
     deceive g."""
@@ -226,14 +227,18 @@ class REC(AfterClassifier, SingleStage):
         else:
             pictures = cut_out(batch.images, shares, (photos, labels), ground)
         scores, pairs = self.guide.classify(pictures), (photos, labels)
-        if o.judged == "tags" and not o.per_margin:
-            return guidance_loss(scores, pairs, weights, tags)
-        with torch.no_grad():
-            whole = self.guide.classify(batch.images)
-            nothing = self.guide.classify(ground.expand_as(batch.images[:1]))
-        if o.judged == "tags":
-            return guidance_loss(scores, pairs, weights, tags) / margin(whole, nothing, tags)
-        return evidence_loss(scores, pairs, weights, tags, (whole, nothing))
+        if o.judged == "evidence":
+            known = self.known(batch.images, ground)
+            return evidence_loss(scores, pairs, weights, tags, known)
+        loss = guidance_loss(scores, pairs, weights, tags)
+        return loss / margin(*self.known(batch.images, ground), tags) if o.per_margin else loss
+
+    @torch.no_grad()
+    def known(
+        self, images: Float[Tensor, "B 3 H W"], ground: Float[Tensor, "1 3 1 1"]
+    ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "1 C"]]:
+        """What g says of the photographs, g(I), and of the ground alone, g(∅)."""
+        return self.guide.classify(images), self.guide.classify(ground.expand_as(images[:1]))
 
     def optimizers(self) -> Sequence[Optimizer]:
         """One AdamW, two groups: pretrained layers and the new ones."""
