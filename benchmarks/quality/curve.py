@@ -139,10 +139,12 @@ def run(e: Experiment, folder: Path, parts: int, every: int) -> dict[str, dict[s
     method, options = build_method(e, source.classes), resolved(e.train, len(source))
     assert options.steps is not None
     points = {round(part * options.steps / parts) for part in range(parts + 1)}
-    states: dict[str, dict[str, float]] = {}
+    looks = folder / "looks.json"
+    states: dict[str, dict[str, float]] = read_json(looks) if looks.is_file() else {}
 
     def seen(step: int) -> None:
         states[str(step)] = look(method, e, data, every)
+        write_json(looks, states)
 
     cues = cue_sources(e, source, folder)
     batches = tag_batches(source, options, e.size, e.seed, 0, 1, cues=cues)
@@ -174,7 +176,7 @@ def table(found: dict[tuple[str, str], list[dict[str, dict[str, float]]]]) -> st
     lines = [f"| {' | '.join(names)} |", "|---|---|--:|" + "--:|" * len(COLUMNS)]
     for (name, row), runs in found.items():
         for step in runs[0]:
-            cells = [spread([r[step][c] for r in runs if c in r[step]]) for c in COLUMNS]
+            cells = [spread([r[step][c] for r in runs if c in r.get(step, {})]) for c in COLUMNS]
             lines.append(f"| {' | '.join([name, row, step, *cells])} |")
     return "\n".join(lines) + "\n"
 

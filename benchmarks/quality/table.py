@@ -8,7 +8,8 @@ trained at and the classifier's steps (224:100 if nothing does). Runs that are f
 skipped, one that was interrupted goes on. `--write FILE` writes the table as Markdown. `--until
 masks` trains no network. `--remember` computes what frozen layers see of a view once for all rows
 (`memo.py`): run the rows of a seed in one call; `--encoder-frozen 16` keeps the whole encoder of
-the network as it was, which makes this most of its time too.
+the network as it was, which makes this most of its time too. With it rows that begin with a plain
+classifier (amn, rec) take over the one of another row of their seed, if it is the same.
 
 Rows that learn from saliency get the union of the true masks' objects: *oracle saliency*, better
 than any model's. They stand behind those that learn from tags, and say so.
@@ -18,7 +19,9 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import platform
+import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -32,9 +35,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tag2mask.data import DataOptions
-from tag2mask.experiment import Experiment, MethodOptions, needed_cues
+from tag2mask.data import DataOptions, open_data
+from tag2mask.experiment import Experiment, MethodOptions, method_name, needed_cues
 from tag2mask.localize import LocalizeOptions
+from tag2mask.method import AfterClassifier
+from tag2mask.methods import METHODS
 from tag2mask.methods.amn import AMNOptions
 from tag2mask.methods.cam import CAMOptions
 from tag2mask.methods.drs import DRSOptions
@@ -46,7 +51,7 @@ from tag2mask.methods.rtc import RTCOptions
 from tag2mask.methods.seam import SEAMOptions
 from tag2mask.methods.ssc import SSCOptions
 from tag2mask.nn.backbones import BackboneOptions
-from tag2mask.pipeline import UNTIL, Until, fit
+from tag2mask.pipeline import UNTIL, Until, fit, identity
 from tag2mask.segment import SegmentOptions
 from tag2mask.storage import read_json, read_labels, write_json, write_text
 from tag2mask.train import TrainOptions
@@ -81,6 +86,7 @@ ROWS: dict[str, MethodOptions] = {
     "rtc+network": RTCOptions(),
     "upper bound": CAMOptions(),
 }
+BEFORE = ("first", "first-maps", "seeds")  # stages of a plain classifier
 MOST = 400  # photographs trained on, evenly taken from the list: two cores can carry that
 
 
@@ -148,19 +154,48 @@ def taught_by(row: str) -> str:
     return "I+S, oracle" if Cue.SALIENCY in needed_cues(ROWS[row]) else "I"
 
 
-def run(cell: Cell, until: Until, most: int) -> None:
+def run(cell: Cell, until: Until, most: int, remember: bool) -> None:
     """Run one cell to its end and add the seconds of this sitting to its times.
 
     Args:
         most: photographs trained on, evenly taken from the list.
+        remember: begin with the plain classifier of another row.
     """
     started = time.monotonic()
-    fit(experiment(cell, listed(cell, most)), cell.folder, until)
+    e = experiment(cell, listed(cell, most))
+    if remember and not cell.folder.exists():
+        take_over(cell, e)
+    fit(e, cell.folder, until)
     path = cell.folder / "times.json"
     spent = read_json(path) if path.is_file() else []
     seconds = round(time.monotonic() - started, 1)
     if seconds > 3.0 or not spent:  # a look at a finished run is no sitting
         write_json(path, [*spent, seconds])
+
+
+def take_over(cell: Cell, e: Experiment) -> None:
+    """Link the plain classifier of another row, if this row begins with one, and its seeds.
+
+    What does not fit by its stamp is made anew by the run.
+    """
+    room = METHODS[method_name(e.method)]
+    if not issubclass(room, AfterClassifier) and Cue.SEEDS not in needed_cues(e.method):
+        return
+    whole = f"{cell.data}-*-{cell.seed}/{BEFORE[0]}/stamp"
+    for stamp in cell.folder.parent.glob(whole):
+        started = cell.folder.with_name(f".{cell.folder.name}.tmp")
+        shutil.rmtree(started, ignore_errors=True)
+        for stage in BEFORE:
+            link(stamp.parent.parent / stage, started / stage)
+        write_json(started / "identity.json", identity(e, open_data(e.data).train.classes))
+        started.rename(cell.folder)
+        return
+
+
+def link(source: Path, target: Path) -> None:
+    """The files of a folder in another one, not copied; nothing where there is none."""
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=os.link)
 
 
 def listed(cell: Cell, most: int) -> Path:
@@ -297,7 +332,7 @@ def main() -> None:
             if drawn != (cell.data, cell.seed):
                 memo.forget()
             drawn = cell.data, cell.seed
-            run(cell, given.until, given.most)
+            run(cell, given.until, given.most, given.remember)
             if given.write and (done := [c for c in planned if finished(c)]):
                 write_text(given.write, f"{table(done)}\n{machine()}\n")
     done = [c for c in planned if finished(c)]
