@@ -7,6 +7,11 @@ Every run SET-ROW-SEED that `table.py` left in the given folders is gone on with
 own, SET-ROW,WAY-SEED, by `tag2mask fit` with `--refine WAY`. Its training and maps are linked and
 not made again, nor is an affinity that the chain begins with. Finished chains are skipped. The
 masks of a single-stage method teach a network too (`--second-network masks`).
+
+    python benchmarks/quality/chains.py runs/objects --rows cam cam+fbr --ways irn --instances 200
+
+`--instances N` goes on to instances (`fit --instances`): those of the pseudo masks, and what N
+steps of Mask R-CNN on them find in held-out photographs. The table has their average precision.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ from table import BEFORE, link, machine, spread
 from tag2mask.experiment import Experiment, from_json, trains_network
 from tag2mask.pipeline import UNTIL, Until, fit
 from tag2mask.storage import read_json, write_text
+from tag2mask.train import TrainOptions
 
 WAYS: Final = ("none", "crf", "psa", "irn", "irn,crf")
 LINKED: Final = (*BEFORE, "classifier", "maps")
@@ -37,6 +43,7 @@ class Chain:
 
     Attributes:
         way: refiners in turn, by commas.
+        instances: steps of the instance network; 0 leaves instances out.
     """
 
     run: Path
@@ -45,6 +52,7 @@ class Chain:
     seed: int
     way: str
     out: Path
+    instances: int = 0
 
     @property
     def folder(self) -> Path:
@@ -75,6 +83,9 @@ class Chain:
         e: Experiment = from_json(read_json(self.run / "experiment.json"))
         if not trains_network(e):
             e = replace(e, second_network="masks")
+        if self.instances:
+            training = TrainOptions(steps=self.instances, batch=4, zoom=(0.75, 1.5))
+            e = replace(e, instances=True, instance_network=training)
         fit(replace(e, refine=self.way), self.folder, until)
 
 
@@ -110,6 +121,28 @@ def table(done: list[Chain]) -> str:
     return "\n".join(lines) + "\n"
 
 
+PRECISION: Final = {
+    **{f"AP{100 * float(iou):.0f}": ("ap", iou) for iou in ("0.25", "0.5", "0.7", "0.75")},
+    "COCO AP": ("coco", "ap"),
+}
+
+
+def objects(done: list[Chain]) -> str:
+    """Markdown: AP of the pseudo masks' instances / of the network on held-out photographs."""
+    names = ("data set", "maps of", "seeds", *PRECISION)
+    lines = [f"| {' | '.join(names)} |", "|---|---|" + "--:|" * (1 + len(PRECISION))]
+    for data, row, way in dict.fromkeys((c.data, c.row, c.way) for c in done):
+        group = [c for c in done if (c.data, c.row, c.way) == (data, row, way)]
+        found = [read_json(c.folder / "scores.json")["instances"] for c in group]
+        texts = [data, f"{row}, {way}", str(len(group))]
+        for kind, name in PRECISION.values():
+            masks = [f["train"]["masks"][kind][name] for f in found]
+            after = [f["test"]["network"][kind][name] for f in found if "test" in f]
+            texts.append(f"{spread(masks)} / {spread(after)}")
+        lines.append(f"| {' | '.join(texts)} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Finish what is missing, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -120,13 +153,18 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", help="of these data sets alone")
     parser.add_argument("--until", choices=UNTIL, default="scores", help="where runs stop")
     parser.add_argument("--remember", action="store_true", help="frozen layers, once for all ways")
+    parser.add_argument("--instances", type=int, default=0, help="steps of the instance network")
     parser.add_argument("--out", type=Path, default=Path("runs/chains"))
     parser.add_argument("--no-run", action="store_true", help="only print what is there")
     parser.add_argument("--write", type=Path, help="Markdown file for the table")
     given = parser.parse_args()
     torch.set_num_threads(1)
     planned = list(chains(given.runs, given.rows, given.ways, given.seeds, given.out))
-    planned = [chain for chain in planned if not given.sets or chain.data in given.sets]
+    planned = [
+        replace(chain, instances=given.instances)
+        for chain in planned
+        if not given.sets or chain.data in given.sets
+    ]
     if not planned:
         raise SystemExit(f"No run named SET-ROW-SEED in {', '.join(map(str, given.runs))}.")
     drawn: tuple[str, int] | None = None
@@ -138,7 +176,8 @@ def main() -> None:
             drawn = chain.data, chain.seed
             chain.finish(given.until)
     done = [chain for chain in planned if (chain.folder / "scores" / "stamp").is_file()]
-    text = f"{table(done)}\n{machine()}\n" if done else "nothing finished yet\n"
+    shown = objects if given.instances else table
+    text = f"{shown(done)}\n{machine()}\n" if done else "nothing finished yet\n"
     print(text)
     if given.write:
         write_text(given.write, text)

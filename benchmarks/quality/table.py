@@ -83,6 +83,7 @@ ROWS: dict[str, MethodOptions] = {
     "ppc+eps+fbr": FBROptions(host="ppc-eps"),
     "rec": RECOptions(),
     "rtc": RTCOptions(),
+    "rtc-unbalanced": RTCOptions(balanced=False),
     "rtc+network": RTCOptions(),
     "upper bound": CAMOptions(),
 }
