@@ -17,7 +17,8 @@ def seam_voc(
 ) -> Experiment:
     """VOC 2012, crop 448 of long sides 448 to 768, 8 epochs of 8 (official code); not run here.
 
-    The random walk that follows in the paper is not in the pipeline.
+    The random walk that follows in the paper is `refine="psa"`, with the official values of
+    `cam_psa_voc` and a walk of 64; it is left out here.
 
     Args:
         root: as `voc` takes it.

@@ -28,6 +28,7 @@ import memo
 import torch
 from table import BEFORE, link, machine, spread
 
+from tag2mask.affinity import IRNOptions, PSAOptions
 from tag2mask.experiment import Experiment, from_json, trains_network
 from tag2mask.pipeline import UNTIL, Until, fit
 from tag2mask.storage import read_json, write_text
@@ -81,6 +82,7 @@ class Chain:
         """Go on with it to its scores."""
         self.begin()
         e: Experiment = from_json(read_json(self.run / "experiment.json"))
+        e = replace(e, psa=PSAOptions(), irn=IRNOptions())  # as they are by default now
         if not trains_network(e):
             e = replace(e, second_network="masks")
         if self.instances:

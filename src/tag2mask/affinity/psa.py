@@ -53,6 +53,9 @@ class PSAOptions(AffinityOptions):
 
     beta: float = 8.0
     """Power of the affinities in the walk (official code)."""
+    walk: int = 32
+    """Steps of the walk (measured on grids of 20 to 24 cells, docs/journal.md; official code: 256,
+    on grids of some 60)."""
     width: int = 64
     """Channels from the last stage, half of it and a quarter from those before (official code:
     256)."""
