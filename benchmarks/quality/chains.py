@@ -82,13 +82,14 @@ class Chain:
         """Go on with it to its scores."""
         self.begin()
         e: Experiment = from_json(read_json(self.run / "experiment.json"))
-        e = replace(e, psa=PSAOptions(), irn=IRNOptions())  # as they are by default now
+        # affinities as they are by default now
+        e = replace(e, refine=self.way, psa=PSAOptions(), irn=IRNOptions())
         if not trains_network(e):
             e = replace(e, second_network="masks")
         if self.instances:
             training = TrainOptions(steps=self.instances, batch=4, zoom=(0.75, 1.5))
             e = replace(e, instances=True, instance_network=training)
-        fit(replace(e, refine=self.way), self.folder, until)
+        fit(e, self.folder, until)
 
 
 def chains(
