@@ -45,3 +45,10 @@ def test_photographs_without_tags_have_masks_of_background(finished: Path) -> No
     assert len(tagless) == 3
     assert not any(bool(read_labels(mask).any()) for mask in tagless)
     assert (finished / "report" / "index.html").is_file()
+
+
+def test_a_second_network_comes_after_the_first_classifier(tmp_path: Path) -> None:
+    out = tmp_path / "two"
+    main(fit_words(draw_set(tmp_path / "set"), out, *WORDS, "--second-network", "masks"))
+    for name in ("first", "classifier", "network"):
+        assert (out / name / "stamp").is_file()

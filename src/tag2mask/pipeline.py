@@ -107,7 +107,8 @@ def _before(context: Context, usable: str, taught: dict[str, Any]) -> str:
     seeded = Cue.SEEDS in needed_cues(e.method)
     if not seeded and not issubclass(METHODS[method_name(e.method)], AfterClassifier):
         return usable
-    plain = replace(context, experiment=replace(e, method=CAMOptions()))
+    alone = replace(e, method=CAMOptions(), second_network=None)
+    plain = replace(context, experiment=alone)
     options = stamp_inputs(plain.experiment, "method", "train")
     work = partial(stages.train_method, title="first classifier")
     first = _do(plain, "first", work, up=usable, **taught, **options)
