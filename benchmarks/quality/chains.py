@@ -17,16 +17,13 @@ steps of Mask R-CNN on them find in held-out photographs. The table has their av
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import memo
 import torch
-from table import BEFORE, link, machine, spread
+from table import BEFORE, begin, in_turn, machine, spread
 
 from tag2mask.affinity import IRNOptions, PSAOptions
 from tag2mask.experiment import Experiment, from_json, trains_network
@@ -36,6 +33,10 @@ from tag2mask.train import TrainOptions
 
 WAYS: Final = ("none", "crf", "psa", "irn", "irn,crf")
 LINKED: Final = (*BEFORE, "classifier", "maps")
+PRECISION: Final = {
+    **{f"AP{100 * float(iou):.0f}": ("ap", iou) for iou in ("0.25", "0.5", "0.7", "0.75")},
+    "COCO AP": ("coco", "ap"),
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,6 @@ class Chain:
 
     Attributes:
         way: refiners in turn, by commas.
-        instances: steps of the instance network; 0 leaves instances out.
     """
 
     run: Path
@@ -53,7 +53,6 @@ class Chain:
     seed: int
     way: str
     out: Path
-    instances: int = 0
 
     @property
     def folder(self) -> Path:
@@ -64,30 +63,30 @@ class Chain:
         """Link what is there before the masks, and the affinities of a chain that begins alike."""
         if self.folder.exists():
             return
-        started = self.folder.with_name(f".{self.folder.name}.tmp")
-        shutil.rmtree(started, ignore_errors=True)
-        started.mkdir(parents=True)
-        for name in LINKED:
-            link(self.run / name, started / name)
         checked = next(self.out.glob(f"{self.data}-*/data/stamp"), self.run / "data" / "stamp")
-        link(checked.parent, started / "data")
-        shutil.copy(self.run / "identity.json", started)
         before = replace(self, way=self.way.rpartition(",")[0])
-        for name in filter(None, before.way.split(",")):
-            for stage in (f"{name}-labels", name):
-                link(before.folder / stage, started / stage)
-        started.rename(self.folder)
+        names = filter(None, before.way.split(","))
+        stages = [
+            checked.parent,
+            *(self.run / name for name in LINKED),
+            *(before.folder / stage for name in names for stage in (f"{name}-labels", name)),
+        ]
+        begin(self.folder, stages, read_json(self.run / "identity.json"))
 
-    def finish(self, until: Until) -> None:
-        """Go on with it to its scores."""
+    def finish(self, until: Until, instances: int) -> None:
+        """Go on with it.
+
+        Args:
+            instances: steps of the instance network; 0 leaves instances out.
+        """
         self.begin()
         e: Experiment = from_json(read_json(self.run / "experiment.json"))
         # affinities as they are by default now
         e = replace(e, refine=self.way, psa=PSAOptions(), irn=IRNOptions())
         if not trains_network(e):
             e = replace(e, second_network="masks")
-        if self.instances:
-            training = TrainOptions(steps=self.instances, batch=4, zoom=(0.75, 1.5))
+        if instances:
+            training = TrainOptions(steps=instances, batch=4, zoom=(0.75, 1.5))
             e = replace(e, instances=True, instance_network=training)
         fit(e, self.folder, until)
 
@@ -124,12 +123,6 @@ def table(done: list[Chain]) -> str:
     return "\n".join(lines) + "\n"
 
 
-PRECISION: Final = {
-    **{f"AP{100 * float(iou):.0f}": ("ap", iou) for iou in ("0.25", "0.5", "0.7", "0.75")},
-    "COCO AP": ("coco", "ap"),
-}
-
-
 def objects(done: list[Chain]) -> str:
     """Markdown: AP of the pseudo masks' instances / of the network on held-out photographs."""
     names = ("data set", "maps of", "seeds", *PRECISION)
@@ -163,21 +156,11 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     planned = list(chains(given.runs, given.rows, given.ways, given.seeds, given.out))
-    planned = [
-        replace(chain, instances=given.instances)
-        for chain in planned
-        if not given.sets or chain.data in given.sets
-    ]
+    planned = [chain for chain in planned if not given.sets or chain.data in given.sets]
     if not planned:
         raise SystemExit(f"No run named SET-ROW-SEED in {', '.join(map(str, given.runs))}.")
-    drawn: tuple[str, int] | None = None
-    with memo.remember() if given.remember else nullcontext():
-        for number, chain in enumerate([] if given.no_run else planned, start=1):
-            print(f"[{number}/{len(planned)}] {chain.folder.name}", flush=True)
-            if drawn != (chain.data, chain.seed):
-                memo.forget()
-            drawn = chain.data, chain.seed
-            chain.finish(given.until)
+    for chain in in_turn([] if given.no_run else planned, given.remember):
+        chain.finish(given.until, given.instances)
     done = [chain for chain in planned if (chain.folder / "scores" / "stamp").is_file()]
     shown = objects if given.instances else table
     text = f"{shown(done)}\n{machine()}\n" if done else "nothing finished yet\n"

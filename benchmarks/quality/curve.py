@@ -151,6 +151,7 @@ def run(e: Experiment, folder: Path, parts: int, every: int) -> dict[str, dict[s
     fit(fabric, method, watched(batches, points, seen), options, folder, e.seed, folder.name)
     seen(options.steps)
     write_json(kept, states)
+    looks.unlink()
     return states
 
 

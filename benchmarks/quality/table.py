@@ -24,11 +24,11 @@ import platform
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import memo
 import numpy as np
@@ -184,19 +184,24 @@ def take_over(cell: Cell, e: Experiment) -> None:
         return
     whole = f"{cell.data}-*-{cell.seed}/{BEFORE[0]}/stamp"
     for stamp in cell.folder.parent.glob(whole):
-        started = cell.folder.with_name(f".{cell.folder.name}.tmp")
-        shutil.rmtree(started, ignore_errors=True)
-        for stage in BEFORE:
-            link(stamp.parent.parent / stage, started / stage)
-        write_json(started / "identity.json", identity(e, open_data(e.data).train.classes))
-        started.rename(cell.folder)
+        known = identity(e, open_data(e.data).train.classes)
+        begin(cell.folder, [stamp.parent.parent / stage for stage in BEFORE], known)
         return
 
 
-def link(source: Path, target: Path) -> None:
-    """The files of a folder in another one, not copied; nothing where there is none."""
-    if source.is_dir():
-        shutil.copytree(source, target, copy_function=os.link)
+def begin(folder: Path, stages: Iterable[Path], known: dict[str, Any]) -> None:
+    """Start a run with stages of others, linked and not copied; those that are not there are not.
+
+    Args:
+        known: the run's identity.
+    """
+    started = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(started, ignore_errors=True)
+    for stage in stages:
+        if stage.is_dir():
+            shutil.copytree(stage, started / stage.name, copy_function=os.link)
+    write_json(started / "identity.json", known)
+    started.rename(folder)
 
 
 def listed(cell: Cell, most: int) -> Path:
@@ -292,6 +297,32 @@ def _values(done: list[Cell], data: str, row: str, column: str) -> list[float]:
     return found
 
 
+class Planned(Protocol):
+    """A run that is to come."""
+
+    @property
+    def data(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def folder(self) -> Path: ...
+
+
+P = TypeVar("P", bound=Planned)
+
+
+def in_turn(planned: Sequence[P], remember: bool) -> Iterator[P]:
+    """Every run, announced; what was remembered is dropped where another draw of views begins."""
+    drawn: tuple[str, int] | None = None
+    with memo.remember() if remember else nullcontext():
+        for number, one in enumerate(planned, start=1):
+            print(f"[{number}/{len(planned)}] {one.folder.name}", flush=True)
+            if drawn != (one.data, one.seed):
+                memo.forget()
+            drawn = one.data, one.seed
+            yield one
+
+
 def machine() -> str:
     """What ran this."""
     model = "unknown processor"
@@ -323,19 +354,16 @@ def main() -> None:
     parser.add_argument("--no-run", action="store_true", help="only print what is there")
     given = parser.parse_args()
     sets = dict(named_set(item) for item in given.sets)
-    options = {"frozen": given.encoder_frozen, "backbone_frozen": given.backbone_frozen}
-    options["batch"] = given.batch
+    options = {
+        "frozen": given.encoder_frozen,
+        "backbone_frozen": given.backbone_frozen,
+        "batch": given.batch,
+    }
     planned = list(cells(sets, given.rows, given.seeds, given.out, **options))
-    drawn: tuple[str, int] | None = None
-    with memo.remember() if given.remember else nullcontext():
-        for number, cell in enumerate([] if given.no_run else planned, start=1):
-            print(f"[{number}/{len(planned)}] {cell.folder.name}", flush=True)
-            if drawn != (cell.data, cell.seed):
-                memo.forget()
-            drawn = cell.data, cell.seed
-            run(cell, given.until, given.most, given.remember)
-            if given.write and (done := [c for c in planned if finished(c)]):
-                write_text(given.write, f"{table(done)}\n{machine()}\n")
+    for cell in in_turn([] if given.no_run else planned, given.remember):
+        run(cell, given.until, given.most, given.remember)
+        if given.write and (done := [c for c in planned if finished(c)]):
+            write_text(given.write, f"{table(done)}\n{machine()}\n")
     done = [c for c in planned if finished(c)]
     print(table(done) if done else "nothing finished yet")
     print(machine())
