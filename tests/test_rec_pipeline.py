@@ -52,3 +52,15 @@ def test_a_second_network_comes_after_the_first_classifier(tmp_path: Path) -> No
     main(fit_words(draw_set(tmp_path / "set"), out, *WORDS, "--second-network", "masks"))
     for name in ("first", "classifier", "network"):
         assert (out / name / "stamp").is_file()
+
+
+def test_the_first_classifier_has_its_own_rates(tmp_path: Path) -> None:
+    out = tmp_path / "slow"
+    words = (*WORDS, "--first.rate", "1e-7", "--until", "masks")
+    main(fit_words(draw_set(tmp_path / "set"), out, *words))
+
+    def rates(stage: str) -> list[float]:
+        lines = (out / stage / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line)["lr"] for line in lines]
+
+    assert 0 < max(rates("first")) <= 1e-6 < max(rates("classifier"))  # new layers at ten times it

@@ -105,6 +105,14 @@ class Cell:
     frozen: int = 8
     backbone_frozen: int = 16
     batch: int = 16
+    rate: float | None = None
+    head: float | None = None
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Learning rates that are not a method's own."""
+        given = {"rate": self.rate, "head": self.head}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 def experiment(cell: Cell, few: Path) -> Experiment:
@@ -123,7 +131,8 @@ def experiment(cell: Cell, few: Path) -> Experiment:
     return Experiment(
         options,
         backbone=BackboneOptions(frozen=cell.backbone_frozen),
-        method=ROWS[row],
+        method=replace(ROWS[row], **cell.rates),
+        first=replace(CAMOptions(), **cell.rates),
         size=cell.size,
         train=TrainOptions(steps=cell.steps, batch=cell.batch),
         localize=LocalizeOptions(scales=(1.0, 1.5), flip=False),
@@ -218,7 +227,7 @@ def cells(
     rows: list[str],
     seeds: list[int],
     out: Path,
-    **options: int,
+    **options: float | None,
 ) -> Iterator[Cell]:
     """Seed by seed: an unfinished table covers every data set and every row.
 
@@ -351,6 +360,8 @@ def main() -> None:
     parser.add_argument("--encoder-frozen", type=int, default=8, help="as --segment.frozen")
     parser.add_argument("--backbone-frozen", type=int, default=16, help="as --backbone.frozen")
     parser.add_argument("--batch", type=int, default=16, help="photographs in the method's step")
+    parser.add_argument("--rate", type=float, help="of pretrained layers, not the methods' own")
+    parser.add_argument("--head", type=float, help="times that, for new layers")
     parser.add_argument("--no-run", action="store_true", help="only print what is there")
     given = parser.parse_args()
     sets = dict(named_set(item) for item in given.sets)
@@ -358,6 +369,8 @@ def main() -> None:
         "frozen": given.encoder_frozen,
         "backbone_frozen": given.backbone_frozen,
         "batch": given.batch,
+        "rate": given.rate,
+        "head": given.head,
     }
     planned = list(cells(sets, given.rows, given.seeds, given.out, **options))
     for cell in in_turn([] if given.no_run else planned, given.remember):

@@ -52,6 +52,8 @@ class Experiment:
 
     data: DataOptions
     method: MethodOptions = field(default_factory=CAMOptions)
+    first: CAMOptions = field(default_factory=CAMOptions)
+    """The plain classifier that some methods (amn, rec) begin with."""
     backbone: BackboneOptions = field(default_factory=BackboneOptions)
     size: int = 224
     """Pixels of the square trained on; predictions bring a photograph's long side to it."""
@@ -269,6 +271,7 @@ def from_json(stored: dict[str, Any]) -> Experiment:
     kinds: dict[str, Any] = {
         "data": DataOptions,
         "method": METHODS[name].Options,
+        "first": CAMOptions,
         "backbone": BackboneOptions,
         "train": TrainOptions,
         "localize": LocalizeOptions,

@@ -29,7 +29,6 @@ from tag2mask.experiment import (
 )
 from tag2mask.method import AfterClassifier
 from tag2mask.methods import METHODS
-from tag2mask.methods.cam import CAMOptions
 from tag2mask.runs import Run, Stage, open_run, stamp_of
 from tag2mask.segment import PREDICTING
 from tag2mask.sources import saliency_stamp
@@ -107,7 +106,7 @@ def _before(context: Context, usable: str, taught: dict[str, Any]) -> str:
     seeded = Cue.SEEDS in needed_cues(e.method)
     if not seeded and not issubclass(METHODS[method_name(e.method)], AfterClassifier):
         return usable
-    alone = replace(e, method=CAMOptions(), second_network=None)
+    alone = replace(e, method=e.first, second_network=None)
     plain = replace(context, experiment=alone)
     options = stamp_inputs(plain.experiment, "method", "train")
     work = partial(stages.train_method, title="first classifier")
