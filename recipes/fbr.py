@@ -18,7 +18,16 @@ from tag2mask.methods.seam import SEAMOptions
 from tag2mask.train import TrainOptions
 
 VOC_STEPS = 20_000  # 10,000 rounds of two steps, official code
-PAPER = FBROptions(host="ppc", threshold=0.1, against_background=0.01, rate=1e-4)
+PAPER = FBROptions(
+    host="ppc",
+    threshold=0.1,
+    against_background=0.01,
+    segmentation=0.1,
+    background=0.1,
+    sure=0.6,
+    clear=0.1,
+    rate=1e-4,
+)
 
 
 def fbr_voc(
@@ -88,7 +97,7 @@ def fbr_ablation(photos: Path, tags: Path, seed: int = 0) -> list[Experiment]:
         "fbr, thresholded pooling": replace(whole, threshold=0.1),
         "fbr, no background contrast": replace(whole, against_background=0.0),
         "fbr, no contrast among classes": replace(whole, among_classes=0.0),
-        "fbr, no segmentation": replace(whole, segmentation=0.0),
+        "fbr, segmentation": replace(whole, segmentation=0.1),
         "fbr, no similarity": replace(whole, similarity=0.0),
         "fbr, one cluster": replace(whole, clusters=1),
     }
@@ -132,10 +141,8 @@ def _named(base: Experiment, methods: dict[str, MethodOptions]) -> list[Experime
 
 
 def _on_amn(rate: float) -> FBROptions:
-    """The numbers of the official code's variant on AMN, which has no segmentation."""
-    return FBROptions(
-        host="amn", segmentation=0.0, sure=0.4, clear=0.25, capacity=100_000, rate=rate
-    )
+    """The numbers of the official code's variant on AMN."""
+    return FBROptions(host="amn", capacity=100_000, rate=rate)
 
 
 def _paper_amn(data: DataOptions, weights: str, seed: int) -> Experiment:

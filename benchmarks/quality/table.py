@@ -69,14 +69,7 @@ ROWS: dict[str, MethodOptions] = {
     "drs+fbr": FBROptions(host="drs"),
     "seam+fbr": FBROptions(host="seam"),
     "ppc+fbr": FBROptions(host="ppc"),
-    "amn+fbr": FBROptions(
-        host="amn",
-        segmentation=0.0,
-        sure=0.4,
-        clear=0.25,
-        capacity=100_000,
-        rate=AMNOptions().rate,
-    ),
+    "amn+fbr": FBROptions(host="amn", capacity=100_000, rate=AMNOptions().rate),
     "eps": EPSOptions(),
     "ppc+eps": EPSOptions(host="ppc"),
     "eps+fbr": FBROptions(host="eps"),
@@ -108,11 +101,12 @@ class Cell:
     rate: float | None = None
     head: float | None = None
 
-    @property
-    def rates(self) -> dict[str, float]:
-        """Learning rates that are not a method's own."""
+    def at(self, options: MethodOptions) -> Any:
+        """A method at the cell's rates, unless it has rates of its own, other than CAM's."""
+        if options.rate != CAMOptions().rate:
+            return options
         given = {"rate": self.rate, "head": self.head}
-        return {name: value for name, value in given.items() if value is not None}
+        return replace(options, **{name: x for name, x in given.items() if x is not None})
 
 
 def experiment(cell: Cell, few: Path) -> Experiment:
@@ -131,8 +125,8 @@ def experiment(cell: Cell, few: Path) -> Experiment:
     return Experiment(
         options,
         backbone=BackboneOptions(frozen=cell.backbone_frozen),
-        method=replace(ROWS[row], **cell.rates),
-        first=replace(CAMOptions(), **cell.rates),
+        method=cell.at(ROWS[row]),
+        first=cell.at(CAMOptions()),
         size=cell.size,
         train=TrainOptions(steps=cell.steps, batch=cell.batch),
         localize=LocalizeOptions(scales=(1.0, 1.5), flip=False),
@@ -360,8 +354,8 @@ def main() -> None:
     parser.add_argument("--encoder-frozen", type=int, default=8, help="as --segment.frozen")
     parser.add_argument("--backbone-frozen", type=int, default=16, help="as --backbone.frozen")
     parser.add_argument("--batch", type=int, default=16, help="photographs in the method's step")
-    parser.add_argument("--rate", type=float, help="of pretrained layers, not the methods' own")
-    parser.add_argument("--head", type=float, help="times that, for new layers")
+    parser.add_argument("--rate", type=float, help="of pretrained layers, for methods at CAM's")
+    parser.add_argument("--head", type=float, help="times that, for their new layers")
     parser.add_argument("--no-run", action="store_true", help="only print what is there")
     given = parser.parse_args()
     sets = dict(named_set(item) for item in given.sets)

@@ -33,7 +33,8 @@ class BackboneOptions:
     frozen: int = 16
     """Stages up to this reduction keep their pretrained weights. With cells of 16 pixels that is
     all of them: on a few hundred photographs fine-tuning narrows the maps (measured,
-    docs/journal.md). IRN, on 10,000, stops the gradient after reduction 8."""
+    docs/journal.md). IRN, on 10,000, stops the gradient after reduction 8. Where stages learn, give
+    the method a rate of 1e-4 and a head of 100: at 1e-3 trainings collapsed (docs/journal.md)."""
 
 
 MODES: Final = ("embedded", "hub", "none")

@@ -23,7 +23,9 @@ from tag2mask.nn.padding import PAD_COLOUR
 from tag2mask.train.checkpoint import load_checkpoint, save_checkpoint
 from tag2mask.types import Cue, TagBatch
 
-OPTIONS = FBROptions(capacity=60, threshold=None)
+OPTIONS = FBROptions(
+    capacity=60, segmentation=0.1, background=0.1, sure=0.6, clear=0.1
+)  # every term
 WEIGHTS = ("against_background", "among_classes", "segmentation", "similarity")
 CLASSES = 3
 

@@ -36,7 +36,7 @@ class CAMOptions:
 
     rate: float = 1e-3
     """Learning rate of pretrained layers (measured with the backbone frozen up to its grid,
-    docs/journal.md; 4e-4 where more of it learns)."""
+    docs/journal.md; 1e-4 where more of it learns, with a head of 100)."""
     head: float = 10.0
     """New layers learn this many times faster (IRN, SEAM)."""
     decay: float = 1e-2

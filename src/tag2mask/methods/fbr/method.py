@@ -93,18 +93,21 @@ class FBROptions:
     0.01); 0 switches it off."""
     among_classes: float = 0.1
     """Weight of the contrast among classes, Eq. 9 (official code); 0 switches it off."""
-    segmentation: float = 0.1
-    """Weight of the background's segmentation, Eq. 6 (official code on PPC); 0 switches it off."""
+    segmentation: float = 0.0
+    """Weight of the background's segmentation, Eq. 6 (official code: off on AMN, its host that
+    learns from tags alone; 0.1 on PPC with saliency); 0 switches it off."""
     similarity: float = 0.1
     """Weight of what the two projections share (official code); 0 switches it off."""
-    background: float = 0.1
-    """Evidence that a class must beat where cells are labelled (official code on PPC)."""
-    sure: float = 0.6
+    background: float = 0.5
+    """Evidence that a class must beat where cells are labelled (official code on AMN: what is left
+    to the background, which is this with one tag; on PPC 0.1, which on a few hundred photographs
+    asks cells around the object and spoils its maps, docs/journal.md)."""
+    sure: float = 0.4
     """Position among a class's cells, by evidence, above which they are sure and are not asked
-    (official code on PPC; on AMN 0.4)."""
-    clear: float = 0.1
-    """Quantile of the entropy up to which cells are clear and are not asked (official code on PPC;
-    on AMN 0.25)."""
+    (official code on AMN; on PPC 0.6)."""
+    clear: float = 0.25
+    """Quantile of the entropy up to which cells are clear and are not asked (official code on AMN;
+    on PPC 0.1)."""
     clusters: int = 8
     """Kinds of background in a photograph (official code)."""
     capacity: int = 50_000
