@@ -53,7 +53,7 @@ class Experiment:
     data: DataOptions
     method: MethodOptions = field(default_factory=CAMOptions)
     first: CAMOptions = field(default_factory=CAMOptions)
-    """The plain classifier that some methods (amn, rec) begin with."""
+    """The plain classifier that some methods (amn, fbr on amn, rec) begin with."""
     backbone: BackboneOptions = field(default_factory=BackboneOptions)
     size: int = 224
     """Pixels of the square trained on; predictions bring a photograph's long side to it."""
