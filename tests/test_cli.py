@@ -136,7 +136,9 @@ def test_a_folder_of_another_run_or_of_something_else(drawn, tmp_path, capsys):
     ("more", "expected"),
     [
         (["--method", "nope"], "no method 'nope'"),
+        (["--host", "amn"], "cam sits on none; it goes with eps, fbr, ssc"),
         (["--backbone", "resnet5000"], "resnet5000"),
+        (["--backbone=resnet5000"], "no backbone 'resnet5000'"),
         (["--backbone", "resnet18"], "--weights FILE"),
         (["--refine", "par,magic"], "'magic' is no refiner"),
         (["--segment.crf", "magic"], "--segment.crf magic came; expected none, or settings"),

@@ -14,7 +14,7 @@ from tag2mask.cli import main
 @pytest.mark.parametrize("host", ["drs", "cam"])
 def test_ssc_goes_the_whole_way(host: str, tmp_path: Path) -> None:
     drawn, out = draw_set(tmp_path / "set"), tmp_path / "run"
-    words = ("--method", "ssc", "--ssc.host", host, "--ssc.width", "8")
+    words = ("--method", "ssc", "--host", host, "--ssc.width", "8")
     main(fit_words(drawn, out, *words, "--ssc.warmup", "0.5", "--until", "masks"))
     assert len(list((out / "cues").glob("*.safetensors"))) == 10
     lines = (out / "classifier" / "log.jsonl").read_text(encoding="utf-8").splitlines()

@@ -194,7 +194,7 @@ def _experiment(words: list[str], command: str) -> Experiment:
         prog=f"tag2mask {command} --method {method} --out RUN",
         description="Every option of every stage.",
         default=begin,
-        args=["--help"] if "--help-all" in words else _expand(words, "--photos"),
+        args=["--help"] if "--help-all" in words else _expand(_hosted(words, method), "--photos"),
     )
     return Experiment(**_values(parsed))
 
@@ -238,9 +238,19 @@ def _resolved(kind: type[Any]) -> dict[str, Any]:
     return inspect.get_annotations(kind, eval_str=True)
 
 
+def _hosted(words: Sequence[str], method: str) -> list[str]:
+    """Write out `--host`, which is an option of the method."""
+    given = [word for word in words if word.partition("=")[0] == "--host"]
+    can = [m for m, room in METHODS.items() if "host" in {f.name for f in fields(room.Options)}]
+    if given and method not in can:
+        raise InputError(f"--host came, but {method} sits on none; it goes with {', '.join(can)}.")
+    return [f"--{method}.{word[2:]}" if word in given else word for word in words]
+
+
 def _expand(words: Sequence[str], positional: str) -> list[str]:
     """Write out what stands for more: a leading folder, and the short options."""
-    long = [SHORT[word][0] if word in SHORT else word for word in words]
+    parts = [word.partition("=") for word in words]
+    long = ["".join((SHORT[p[0]][0] if p[0] in SHORT else p[0], *p[1:])) for p in parts]
     return [positional, *long] if long and not long[0].startswith("-") else long
 
 
@@ -272,6 +282,7 @@ def _short_help() -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("--out", "Folder of the run; the same command resumes it.")
     table.add_row("--method", f"One of: {', '.join(METHODS)} (default cam).")
+    table.add_row("--host", "What fbr, ssc or eps sits on (default cam; for ssc drs).")
     rows = [*COMMON, *((flag, kind, name) for flag, (_, kind, name) in SHORT.items())]
     for flag, kind, name in rows:
         text = " ".join(field_docs(kind).get(name, "").split())

@@ -15,7 +15,7 @@ class TrainOptions:
     steps: int | None = None
     """Optimizer steps; without a number, `epochs` over the photographs but at least 300."""
     epochs: int = 5
-    """Times every photograph is seen where steps are not given (IRN)."""
+    """Passes over the photographs without given steps (IRN)."""
     batch: int = 16
     """Photographs a step, over all devices (IRN)."""
     zoom: tuple[float, float] = (0.625, 1.25)
