@@ -1,7 +1,8 @@
-"""What a step of training costs: every method against its host or CAM, in time and in memory.
+"""What a step costs, in time and memory: methods, affinities, Mask R-CNN, against CAM or a host.
 
     OMP_NUM_THREADS=1 python benchmarks/speed/step.py --size 192 --batch 16
     OMP_NUM_THREADS=1 python benchmarks/speed/step.py --host ppc --rows "ppc + fbr"
+    OMP_NUM_THREADS=1 python benchmarks/speed/step.py --size 512 --batch 2 --rows psa irn
 
 A step is forward, backward and the optimizers' step on one batch; making the cues is no part of
 it. Rounds are interleaved, the host beside every method; the ratio is the median over neighbours in
@@ -20,11 +21,13 @@ from typing import Any
 import torch
 from side_by_side import compare, machine, versions
 
+from tag2mask.affinity import LEARNED, IRNOptions
 from tag2mask.methods import METHODS
 from tag2mask.methods.fbr import FBROptions
 from tag2mask.methods.ssc import SSCOptions
 from tag2mask.nn.backbones import Backbone, BackboneOptions
-from tag2mask.types import Cue, TagBatch
+from tag2mask.segment.detector import Detector, DetectorOptions
+from tag2mask.types import Cue, InstanceBatch, MaskBatch, TagBatch
 
 CLASSES = 12
 LATE = 0.9  # of the training: every warm-up is over
@@ -43,6 +46,10 @@ ROWS: dict[str, tuple[str, Any]] = {
     "ppc + fbr": ("fbr", FBROptions(host="ppc")),
     "amn + fbr": ("fbr", FBROptions(host="amn", segmentation=0.0)),
     "rtc": ("rtc", None),
+    "psa": ("psa", None),
+    "irn": ("irn", None),
+    "irn, all ways": ("irn", IRNOptions(directions=1000)),
+    "mask r-cnn": ("mask r-cnn", None),
 }
 
 
@@ -60,23 +67,37 @@ def batch(size: int, count: int) -> TagBatch:
     for number in range(count):
         label = int(tags[number].nonzero()[0]) + 1
         seeds[number, size // 4 : size // 2, size // 4 : size // 2] = label
-    cues = {Cue.SUPERPIXELS: regions}
-    if hasattr(Cue, "SEEDS"):
-        cues[Cue.SEEDS] = seeds
+    cues = {Cue.SUPERPIXELS: regions, Cue.SEEDS: seeds}
     return TagBatch(tuple(str(number) for number in range(count)), images, tags, cues)
 
 
-def stepper(row: str, options: BackboneOptions, given: TagBatch) -> Callable[[], None]:
-    """A method, built, as one step of its training."""
+def trained(row: str, options: BackboneOptions, given: TagBatch) -> tuple[Any, Any]:
+    """What learns, built, and the batch as it takes it: seeds are its masks and its objects."""
     name, own = ROWS[row]
+    seeds = given.cues[Cue.SEEDS]
+    if name in METHODS:
+        method = METHODS[name]
+        return method(own or method.Options(), Backbone(options), CLASSES), given
+    if name in LEARNED:
+        room: Any = LEARNED[name]
+        return room(own or room.Options(), Backbone(options)), MaskBatch(
+            given.ids, given.images, seeds
+        )
+    classes = tuple(one[one > 0][:1] for one in seeds)
+    numbers = (seeds > 0).long()
+    network = Detector(DetectorOptions(), options, CLASSES, given.images.shape[-1])
+    return network, InstanceBatch(given.ids, given.images, numbers, classes)
+
+
+def stepper(row: str, options: BackboneOptions, given: TagBatch) -> Callable[[], None]:
+    """What a row names, built, as one step of its training."""
     torch.manual_seed(0)
-    room = METHODS[name]
-    method = room(own or room.Options(), Backbone(options), CLASSES)
-    method = method.to(memory_format=torch.channels_last).train()
-    optimizers = method.optimizers()
+    network, taken = trained(row, options, given)
+    network = network.to(memory_format=torch.channels_last).train()
+    optimizers = network.optimizers()
 
     def step() -> None:
-        torch.stack(list(method.losses(given, LATE).values())).sum().backward()
+        torch.stack(list(network.losses(taken, LATE).values())).sum().backward()
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
