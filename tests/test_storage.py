@@ -235,3 +235,10 @@ def test_a_mask_that_is_text_or_absent_is_named(tmp_path: Path) -> None:
         read_labels(tmp_path / "m.png")
     with pytest.raises(InputError, match=r"gone\.png is not there"):
         read_labels(tmp_path / "gone.png")
+
+
+def test_a_mask_far_too_large_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_labels(tmp_path / "m.png", torch.zeros(64, 64, dtype=torch.uint8))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(InputError, match=r"The mask .*m\.png cannot be read \(.*4096 pixels"):
+        read_labels(tmp_path / "m.png")

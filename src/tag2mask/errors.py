@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from PIL import Image
+
+BROKEN: Final = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises where a file holds no picture, half of one, or far too large a one."""
+
 
 class InputError(Exception):
     """Something the user gave cannot be used.

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from tag2mask.errors import InputError
+from tag2mask.errors import BROKEN, InputError
 from tag2mask.types import Instances
 
 
@@ -157,6 +157,6 @@ def read_labels(path: Path) -> UInt8[Tensor, "H W"]:
             values = np.array(picture, dtype=np.uint8)
     except FileNotFoundError:
         raise InputError(f"The mask {path} is not there.") from None
-    except (OSError, SyntaxError) as error:
+    except BROKEN as error:
         raise InputError(f"The mask {path} cannot be read ({error}).") from None
     return torch.from_numpy(values)

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from tag2mask.data.cutouts import INSTALL
-from tag2mask.errors import InputError
+from tag2mask.errors import BROKEN, InputError
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom as shares of the photograph
 
@@ -146,7 +146,7 @@ def read_photograph(path: Path) -> UInt8[np.ndarray, "H W 3"]:
         with Image.open(path) as opened:
             opened.draft("RGB", (LARGEST, LARGEST))
             picture = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except BROKEN as error:
         raise InputError(
             f"The background {path} cannot be read ({error}). Repair it or take it away."
         ) from None

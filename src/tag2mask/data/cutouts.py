@@ -12,7 +12,7 @@ from typing import Final
 
 from PIL import Image
 
-from tag2mask.errors import InputError
+from tag2mask.errors import BROKEN, InputError
 
 INSTALL: Final = "pip install 'tag2mask[demo]'"
 TEST_SHARE: Final = 0.25
@@ -156,7 +156,7 @@ def read_cutout(path: Path, side: int) -> Image.Image | None:
         content = rasterise(path, side) if path.suffix.lower() == ".svg" else path.read_bytes()
         with Image.open(io.BytesIO(content)) as opened:
             picture = opened.convert("RGBA")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except BROKEN:
         return None
     lowest, highest = picture.getchannel("A").getextrema()
     box = picture.getchannel("A").point(lambda alpha: 255 * (alpha >= 128)).getbbox()

@@ -15,7 +15,7 @@ from torch import Tensor
 from tag2mask.data.collection import Photo, Skipped
 from tag2mask.data.pngs import fingerprint, listed
 from tag2mask.data.read import image_size
-from tag2mask.errors import InputError
+from tag2mask.errors import BROKEN, InputError
 from tag2mask.progress import track
 from tag2mask.types import Size
 
@@ -122,6 +122,6 @@ def _grey(path: Path) -> Float[Tensor, "H W"]:
                     "black where nothing stands out. Save it as grey."
                 )
             values = np.array(picture, dtype=np.float32) / WHITE[picture.mode]
-    except (OSError, SyntaxError) as error:
+    except BROKEN as error:
         raise InputError(f"The saliency map {path} cannot be read ({error}).") from None
     return torch.from_numpy(values)

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
-from tag2mask.errors import InputError
+from tag2mask.errors import BROKEN, InputError
 
 NO_REGION: Final = -1
 SUFFIXES: Final = (".png", ".npy")
@@ -116,7 +116,7 @@ def _read_png(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as picture:
             values: np.ndarray = np.array(picture)
-    except (OSError, SyntaxError, ValueError) as error:
+    except BROKEN as error:
         raise InputError(f"The region map {path} cannot be read ({error}). Repair it.") from None
     if values.ndim == 3 and values.shape[2] == 3:
         values = np.sum(values * np.array([1, 256, 65536]), axis=2)
