@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
@@ -114,3 +115,22 @@ def test_weights_that_share_memory_are_kept_whole(tmp_path: Path) -> None:
     other = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     assert load_checkpoint(tmp_path / "c", other, []) == 1
     assert torch.equal(other[1].weight, module[0].weight)
+
+
+def test_the_scale_of_losses_comes_back(tmp_path: Path) -> None:
+    """16-mixed scales losses, and learns by how much; on a CPU Fabric has no such precision."""
+
+    def start() -> tuple[nn.Module, list[Optimizer], MixedPrecision]:
+        module, scaler = network(), torch.amp.GradScaler("cpu", init_scale=2.0**30)
+        optimizer = OPTIMIZERS["adamw"](list(module.parameters()))
+        return module, [optimizer], MixedPrecision("16-mixed", "cpu", scaler)
+
+    module, optimizers, precision = start()
+    overflow = module(torch.ones(1, 3, 8, 8)).sum() * 1e30
+    precision.backward(overflow, module)
+    precision.optimizer_step(optimizers[0])
+    assert precision.state_dict()["scale"] == 2.0**29
+    save_checkpoint(tmp_path / "c", 1, module, optimizers, precision)
+    again, others, resumed = start()
+    load_checkpoint(tmp_path / "c", again, others, resumed)
+    assert resumed.state_dict() == precision.state_dict()

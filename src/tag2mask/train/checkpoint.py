@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.plugins import Precision
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -15,9 +16,17 @@ from tag2mask.storage import read_tensors, write_tensors
 
 
 def save_checkpoint(
-    path: Path, step: int, module: nn.Module, optimizers: Sequence[Optimizer]
+    path: Path,
+    step: int,
+    module: nn.Module,
+    optimizers: Sequence[Optimizer],
+    precision: Precision | None = None,
 ) -> None:
-    """Write parameters, buffers and optimizer states after `step` steps."""
+    """Write parameters, buffers and optimizer states after `step` steps.
+
+    Args:
+        precision: what scales losses (16-mixed), which goes on with its scale.
+    """
     tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
     plain: list[dict[str, Any]] = []
     for number, optimizer in enumerate(optimizers):
@@ -30,11 +39,21 @@ def save_checkpoint(
                 else:
                     numbers[f"{index}.{name}"] = value
         plain.append({"state": numbers, "param_groups": state["param_groups"]})
-    notes = {"step": str(step), "optimizers": json.dumps(plain)}
+    scale = {} if precision is None else precision.state_dict()
+    notes = {
+        "step": str(step),
+        "optimizers": json.dumps(plain),
+        "precision": json.dumps(scale),
+    }
     write_tensors(path, {name: tensor.clone() for name, tensor in tensors.items()}, notes)
 
 
-def load_checkpoint(path: Path, module: nn.Module, optimizers: Sequence[Optimizer]) -> int:
+def load_checkpoint(
+    path: Path,
+    module: nn.Module,
+    optimizers: Sequence[Optimizer],
+    precision: Precision | None = None,
+) -> int:
     """Put a state back; returns how many steps were done (0 where there is no file)."""
     if not path.is_file():
         return 0
@@ -56,4 +75,6 @@ def load_checkpoint(path: Path, module: nn.Module, optimizers: Sequence[Optimize
                 _, _, index, entry = name.split(".", 3)
                 state.setdefault(int(index), {})[entry] = tensor
         optimizer.load_state_dict({"state": state, "param_groups": plain["param_groups"]})
+    if precision is not None:
+        precision.load_state_dict(json.loads(notes["precision"]))
     return int(notes["step"])

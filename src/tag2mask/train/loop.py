@@ -45,7 +45,9 @@ def fit(
     rates = [[float(group["lr"]) for group in optimizer.param_groups] for optimizer in optimizers]
     checkpoint = folder / "checkpoint.safetensors"
     module, *stepped = fabric.setup(trainable, *optimizers)
-    done = load_checkpoint(checkpoint, trainable, optimizers)  # after: states go where weights are
+    precision = fabric.strategy.precision
+    # after the setup: states go where weights are
+    done = load_checkpoint(checkpoint, trainable, optimizers, precision)
     log = _kept_log(folder / "log.jsonl", done)
     module.mark_forward_method("losses")
     module.train()
@@ -72,7 +74,7 @@ def fit(
             log.append(_line(step, optimizers[0].param_groups[0]["lr"], total, losses))
         if time.monotonic() - saved > options.checkpoint and fabric.is_global_zero:
             write_text(folder / "log.jsonl", "".join(log))
-            save_checkpoint(checkpoint, step + 1, trainable, optimizers)
+            save_checkpoint(checkpoint, step + 1, trainable, optimizers, precision)
             saved = time.monotonic()
     if fabric.is_global_zero:
         write_text(folder / "log.jsonl", "".join(log))
