@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from table import ROWS, machine, spread, taught_by
+from table import ROWS, ROWS_HELP, machine, named_row, spread, taught_by
 
 from tag2mask.storage import read_json, write_text
 
@@ -50,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="where table.py put its runs")
     parser.add_argument("--set", required=True, help="name of the data set in the runs")
-    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--rows", nargs="+", type=named_row, default=list(ROWS), help=ROWS_HELP)
     parser.add_argument("--write", type=Path, help="Markdown file for the table")
     given = parser.parse_args()
     text = f"{table(given.folder, given.set, given.rows)}\n{machine()}\n"

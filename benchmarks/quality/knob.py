@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from table import COLUMNS, ROWS, machine, spread
+from table import COLUMNS, ROWS, ROWS_HELP, machine, named_row, spread
 
 from tag2mask.experiment import from_json
 from tag2mask.storage import read_json, write_text
@@ -80,7 +80,7 @@ def main() -> None:
     """Print the table, draw the lines."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="where table.py put its runs")
-    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--rows", nargs="+", type=named_row, default=list(ROWS), help=ROWS_HELP)
     parser.add_argument("--column", choices=list(COLUMNS), default=MASKS)
     parser.add_argument("--plot", type=Path, help="picture of the lines")
     parser.add_argument("--write", type=Path, help="Markdown file for the table")

@@ -18,6 +18,7 @@ than any model's. They stand behind those that learn from tags, and say so.
 from __future__ import annotations
 
 import argparse
+import ast
 import itertools
 import os
 import platform
@@ -36,6 +37,7 @@ import torch
 from PIL import Image
 
 from tag2mask.data import DataOptions, open_data
+from tag2mask.errors import InputError
 from tag2mask.experiment import Experiment, MethodOptions, method_name, needed_cues
 from tag2mask.localize import LocalizeOptions
 from tag2mask.method import AfterClassifier
@@ -80,6 +82,9 @@ ROWS: dict[str, MethodOptions] = {
     "rtc+network": RTCOptions(),
     "upper bound": CAMOptions(),
 }
+ROWS_HELP = (
+    f"{', '.join(ROWS)}; or one of them with other options, as cam+fbr:similarity=0,clusters=4"
+)
 BEFORE = ("first", "first-maps", "seeds")  # stages of a plain classifier
 MOST = 400  # photographs trained on, evenly taken from the list: two cores can carry that
 
@@ -107,6 +112,31 @@ class Cell:
             return options
         given = {"rate": self.rate, "head": self.head}
         return replace(options, **{name: x for name, x in given.items() if x is not None})
+
+
+def named_row(text: str) -> str:
+    """A row by its name; ROW:OPTION=VALUE,... is added to the rows under that name.
+
+    Raises:
+        argparse.ArgumentTypeError: no such row, option or value.
+    """
+    row, colon, changes = text.partition(":")
+    if row not in ROWS:
+        raise argparse.ArgumentTypeError(f"{text} came; rows are {', '.join(ROWS)}.")
+    if colon:
+        pairs = [change.partition("=")[::2] for change in changes.split(",")]
+        try:
+            ROWS[text] = replace(ROWS[row], **{name: _value(value) for name, value in pairs})
+        except (TypeError, InputError) as error:
+            raise argparse.ArgumentTypeError(f"{text}: {error}") from None
+    return text
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
 
 
 def experiment(cell: Cell, few: Path) -> Experiment:
@@ -344,7 +374,9 @@ def main() -> None:
     """Run what is missing, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="+", help="NAME=FOLDER or NAME=FOLDER@SIZE:STEPS")
-    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=["cam", "upper bound"])
+    parser.add_argument(
+        "--rows", nargs="+", type=named_row, default=["cam", "upper bound"], help=ROWS_HELP
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("runs/quality"))
     parser.add_argument("--write", type=Path, help="Markdown file for the table")
