@@ -87,14 +87,14 @@ def fbr_coco_amn(root: Path, weights: str = "hub", seed: int = 0) -> Experiment:
 
 def fbr_small(photos: Path, tags: Path, seed: int = 0) -> Experiment:
     """A few hundred photographs on a CPU; the embedded backbone learns (docs/results.md)."""
-    return _learning(small(photos, tags, FBROptions(**RATES), seed))
+    return _learning(small(photos, tags, FBROptions(), seed))
 
 
 def fbr_ablation(photos: Path, tags: Path, seed: int = 0) -> list[Experiment]:
     """The host, all of FBR, and FBR without each of its parts: all else as `fbr_small`."""
-    whole = FBROptions(**RATES)
+    whole = FBROptions()
     methods: dict[str, MethodOptions] = {
-        "cam": CAMOptions(**RATES),
+        "cam": CAMOptions(),
         "fbr": whole,
         "fbr, thresholded pooling": replace(whole, threshold=0.1),
         "fbr, no background contrast": replace(whole, against_background=0.0),
@@ -109,14 +109,14 @@ def fbr_ablation(photos: Path, tags: Path, seed: int = 0) -> list[Experiment]:
 def fbr_hosts(photos: Path, tags: Path, seed: int = 0) -> list[Experiment]:
     """Every host alone and with FBR: all else as `fbr_small`."""
     methods: dict[str, MethodOptions] = {
-        "cam": CAMOptions(**RATES),
-        "cam+fbr": FBROptions(host="cam", **RATES),
-        "drs": DRSOptions(**RATES),
-        "drs+fbr": FBROptions(host="drs", **RATES),
-        "seam": SEAMOptions(**RATES),
-        "seam+fbr": FBROptions(host="seam", **RATES),
-        "ppc": PPCOptions(**RATES),
-        "ppc+fbr": FBROptions(host="ppc", **RATES),
+        "cam": CAMOptions(),
+        "cam+fbr": FBROptions(host="cam"),
+        "drs": DRSOptions(),
+        "drs+fbr": FBROptions(host="drs"),
+        "seam": SEAMOptions(),
+        "seam+fbr": FBROptions(host="seam"),
+        "ppc": PPCOptions(),
+        "ppc+fbr": FBROptions(host="ppc"),
         "amn": AMNOptions(),
         "amn+fbr": _on_amn(rate=AMNOptions().rate),
     }
@@ -130,27 +130,31 @@ def fbr_hosts_salient(photos: Path, tags: Path, saliency: Path, seed: int = 0) -
         saliency: folder of grey PNG files, or a model.
     """
     methods: dict[str, MethodOptions] = {
-        "eps": EPSOptions(**RATES),
-        "eps+fbr": FBROptions(host="eps", **RATES),
-        "ppc+eps": EPSOptions(host="ppc", **RATES),
-        "ppc+eps+fbr": FBROptions(host="ppc-eps", **RATES),
+        "eps": EPSOptions(),
+        "eps+fbr": FBROptions(host="eps"),
+        "ppc+eps": EPSOptions(host="ppc"),
+        "ppc+eps+fbr": FBROptions(host="ppc-eps"),
     }
-    base = small(photos, tags, EPSOptions(**RATES), seed, saliency=saliency)
-    return _named(_learning(base), methods)
-
-
-def _learning(base: Experiment) -> Experiment:
-    """Stages after reduction 8 learn: where none does, the contrasts have nothing to move."""
-    return replace(
-        base,
-        backbone=replace(base.backbone, frozen=8),
-        train=replace(base.train, batch=8),
-        first=CAMOptions(**RATES),
-    )
+    return _named(small(photos, tags, EPSOptions(), seed, saliency=saliency), methods)
 
 
 def _named(base: Experiment, methods: dict[str, MethodOptions]) -> list[Experiment]:
-    return [replace(base, method=method, name=name) for name, method in methods.items()]
+    return [_learning(replace(base, method=m, name=name)) for name, m in methods.items()]
+
+
+def _learning(e: Experiment) -> Experiment:
+    """Stages after reduction 8 learn: where none does, the contrasts have nothing to move.
+
+    At the rates that were measured, but for methods with rates of their own (AMN).
+    """
+    as_cam = e.method.rate == CAMOptions().rate
+    return replace(
+        e,
+        method=replace(e.method, **RATES) if as_cam else e.method,
+        backbone=replace(e.backbone, frozen=8),
+        train=replace(e.train, batch=8),
+        first=CAMOptions(**RATES),
+    )
 
 
 def _on_amn(rate: float) -> FBROptions:

@@ -14,24 +14,22 @@ FILE` draws the means over seeds.
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import memo
 import torch
-from table import ROWS, Cell, experiment, listed, machine, named_set, spread
+from table import ROWS_HELP, Cell, experiment, listed, machine, named_row, named_set, spread
 from torch import Tensor
 from torch.nn import functional
 
 from tag2mask.data import Data, Photo, image_size, open_data, read_image, read_tagged
 from tag2mask.evaluate import Curve, confusion, curve_counts, scores
-from tag2mask.experiment import Experiment, MethodOptions
+from tag2mask.experiment import Experiment
 from tag2mask.method import Method, SingleStage
 from tag2mask.methods.rtc import RTC
 from tag2mask.methods.rtc.teaching import grid_size
@@ -155,22 +153,6 @@ def run(e: Experiment, folder: Path, parts: int, every: int) -> dict[str, dict[s
     return states
 
 
-def options_of(text: str) -> MethodOptions:
-    """The options of ROW or ROW:FIELD=VALUE,FIELD=VALUE."""
-    row, _, fields = text.partition(":")
-    pairs = (field.partition("=") for field in fields.split(",") if field)
-    changes = {name: _value(value) for name, _, value in pairs}
-    return replace(ROWS[row], **changes)
-
-
-def _value(text: str) -> Any:
-    """A number or a truth value, else the word itself."""
-    try:
-        return ast.literal_eval(text)
-    except ValueError:
-        return text
-
-
 def table(found: dict[tuple[str, str], list[dict[str, dict[str, float]]]]) -> str:
     """Markdown, a line a point."""
     names = ("data set", "row", "step", *COLUMNS.values())
@@ -212,7 +194,7 @@ def main() -> None:
     """Look at what was not looked at yet, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="+", help="NAME=FOLDER@SIZE:STEPS")
-    parser.add_argument("--rows", nargs="+", default=["rtc"], help="ROW or ROW:FIELD=VALUE,…")
+    parser.add_argument("--rows", nargs="+", type=named_row, default=["rtc"], help=ROWS_HELP)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--most", type=int, default=200, help="photographs trained on")
     parser.add_argument("--points", type=int, default=5, help="parts of the training")
@@ -229,9 +211,8 @@ def main() -> None:
                 memo.forget()
                 for row in given.rows:
                     folder = given.out / f"{name}-{row}-{place[2]}-{seed}"
-                    cell = Cell(row.partition(":")[0], name, seed, folder, *place)
+                    cell = Cell(row, name, seed, folder, *place)
                     one = experiment(cell, listed(cell, given.most))
-                    one = replace(one, method=options_of(row))
                     states = run(one, folder, given.points, given.every)
                     found.setdefault((name, row), []).append(states)
                     last = json.dumps({k: round(v, 3) for k, v in [*states.values()][-1].items()})

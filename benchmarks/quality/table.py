@@ -114,34 +114,45 @@ class Cell:
         return replace(options, **{name: x for name, x in given.items() if x is not None})
 
 
-def named_row(text: str) -> str:
-    """A row by its name; ROW:OPTION=VALUE,... is added to the rows under that name.
+def plain_row(row: str) -> str:
+    """The plain row that ROW:FIELD=VALUE,… varies."""
+    return row.partition(":")[0]
 
-    Raises:
-        argparse.ArgumentTypeError: no such row, option or value.
-    """
-    row, colon, changes = text.partition(":")
-    if row not in ROWS:
-        raise argparse.ArgumentTypeError(f"{text} came; rows are {', '.join(ROWS)}.")
-    if colon:
-        pairs = [change.partition("=")[::2] for change in changes.split(",")]
-        try:
-            ROWS[text] = replace(ROWS[row], **{name: _value(value) for name, value in pairs})
-        except (TypeError, InputError) as error:
-            raise argparse.ArgumentTypeError(f"{text}: {error}") from None
-    return text
+
+def options_of(row: str) -> MethodOptions:
+    """The options of ROW or ROW:FIELD=VALUE,FIELD=VALUE."""
+    _, _, fields = row.partition(":")
+    pairs = (field.partition("=") for field in fields.split(",") if field)
+    changes = {name: _value(value) for name, _, value in pairs}
+    return replace(ROWS[plain_row(row)], **changes)
 
 
 def _value(text: str) -> Any:
+    """A number or a truth value, else the word itself."""
     try:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError):
         return text
 
 
+def named_row(text: str) -> str:
+    """A row, if there is such a row, and it can have such options.
+
+    Raises:
+        argparse.ArgumentTypeError: no such row, option or value.
+    """
+    if plain_row(text) not in ROWS:
+        raise argparse.ArgumentTypeError(f"{text} came; rows are {', '.join(ROWS)}.")
+    try:
+        options_of(text)
+    except (TypeError, InputError) as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from None
+    return text
+
+
 def experiment(cell: Cell, few: Path) -> Experiment:
     """The table's protocol: what two CPU cores can carry in an hour."""
-    data, row = cell.source, cell.row
+    data, row, method = cell.source, plain_row(cell.row), options_of(cell.row)
     options = DataOptions(
         photos=data / "images",
         tags=data / "labels.csv",
@@ -150,12 +161,12 @@ def experiment(cell: Cell, few: Path) -> Experiment:
         test_split="test",
         truth=data / "masks",
     )
-    if Cue.SALIENCY in needed_cues(ROWS[row]):
+    if Cue.SALIENCY in needed_cues(method):
         options = replace(options, saliency=oracle_saliency(data, few))
     return Experiment(
         options,
         backbone=BackboneOptions(frozen=cell.backbone_frozen),
-        method=cell.at(ROWS[row]),
+        method=cell.at(method),
         first=cell.at(CAMOptions()),
         size=cell.size,
         train=TrainOptions(steps=cell.steps, batch=cell.batch),
@@ -183,9 +194,9 @@ def oracle_saliency(data: Path, few: Path) -> Path:
 
 def taught_by(row: str) -> str:
     """What a row learns from; tags (I), tags and saliency (I+S), or masks."""
-    if row == "upper bound":
+    if plain_row(row) == "upper bound":
         return "masks"
-    return "I+S, oracle" if Cue.SALIENCY in needed_cues(ROWS[row]) else "I"
+    return "I+S, oracle" if Cue.SALIENCY in needed_cues(options_of(row)) else "I"
 
 
 def run(cell: Cell, until: Until, most: int, remember: bool) -> None:
@@ -301,9 +312,11 @@ def table(done: list[Cell]) -> str:
     """The table as Markdown, data sets in blocks."""
     names = ("data set", "row", "taught by", "seeds", *COLUMNS, "share of upper bound", "s")
     lines = [f"| {' | '.join(names)} |", "|---|---|---|" + "--:|" * (len(names) - 3)]
+    order = list(ROWS)
+    rows = sorted({cell.row for cell in done}, key=lambda row: (order.index(plain_row(row)), row))
     for name in dict.fromkeys(cell.data for cell in done):
         tops = _values(done, name, "upper bound", "network, test")
-        for row in ROWS:
+        for row in rows:
             group = [cell for cell in done if cell.data == name and cell.row == row]
             if not group:
                 continue

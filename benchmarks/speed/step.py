@@ -44,7 +44,7 @@ ROWS: dict[str, tuple[str, Any]] = {
     "cam + fbr": ("fbr", FBROptions()),
     "seam + fbr": ("fbr", FBROptions(host="seam")),
     "ppc + fbr": ("fbr", FBROptions(host="ppc")),
-    "amn + fbr": ("fbr", FBROptions(host="amn", segmentation=0.0)),
+    "amn + fbr": ("fbr", FBROptions(host="amn")),
     "rtc": ("rtc", None),
     "psa": ("psa", None),
     "irn": ("irn", None),
@@ -80,9 +80,8 @@ def trained(row: str, options: BackboneOptions, given: TagBatch) -> tuple[Any, A
         return method(own or method.Options(), Backbone(options), CLASSES), given
     if name in LEARNED:
         room: Any = LEARNED[name]
-        return room(own or room.Options(), Backbone(options)), MaskBatch(
-            given.ids, given.images, seeds
-        )
+        masks = MaskBatch(given.ids, given.images, seeds)
+        return room(own or room.Options(), Backbone(options)), masks
     classes = tuple(one[one > 0][:1] for one in seeds)
     numbers = (seeds > 0).long()
     network = Detector(DetectorOptions(), options, CLASSES, given.images.shape[-1])

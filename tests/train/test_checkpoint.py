@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.plugins import MixedPrecision, Precision
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
@@ -134,3 +134,7 @@ def test_the_scale_of_losses_comes_back(tmp_path: Path) -> None:
     again, others, resumed = start()
     load_checkpoint(tmp_path / "c", again, others, resumed)
     assert resumed.state_dict() == precision.state_dict()
+    save_checkpoint(tmp_path / "cpu", 1, module, optimizers, Precision())
+    fresh = start()
+    load_checkpoint(tmp_path / "cpu", fresh[0], fresh[1], fresh[2])
+    assert fresh[2].state_dict() == start()[2].state_dict()

@@ -75,6 +75,7 @@ def load_checkpoint(
                 _, _, index, entry = name.split(".", 3)
                 state.setdefault(int(index), {})[entry] = tensor
         optimizer.load_state_dict({"state": state, "param_groups": plain["param_groups"]})
-    if precision is not None:
-        precision.load_state_dict(json.loads(notes["precision"]))
+    scale = json.loads(notes["precision"])
+    if precision is not None and scale:  # none on a CPU, where 16-mixed is bfloat16
+        precision.load_state_dict(scale)
     return int(notes["step"])
