@@ -11,6 +11,7 @@ from PIL import Image
 from tag2mask.cli import main
 from tag2mask.data import DataOptions
 from tag2mask.experiment import Experiment, method_name, to_json
+from tag2mask.report.pair import write_pair
 from tag2mask.storage import read_labels, write_json, write_labels
 
 
@@ -82,7 +83,18 @@ def test_the_table_is_a_recount(page, drawn):
             shares.append(hit / joined)
         assert told["network, test"][column] == f"{100 * np.mean(shares):.1f}"
     assert float(told["network, test"][2]) > 0
-    assert "What touched poor" in page
+    assert "What touched both" in page
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [("tags", ["both: tags; truth"]), ("masks", ["a: tags; truth", "b: masks; truth"])],
+)
+def test_equal_supervision_is_told_once(page, tmp_path, second, told):
+    touched = {"a": ["tags", "truth"], "b": [second, "truth"]}
+    write_pair(tmp_path / "x.html", ("a", "b"), stored(page), [], touched)
+    written = (tmp_path / "x.html").read_text(encoding="utf-8")
+    assert re.findall("What touched (.*?)[.]", written) == told
 
 
 def test_what_cannot_be_compared_is_refused(drawn, tmp_path, capsys):

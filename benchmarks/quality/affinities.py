@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+from masks import evenly
 from PIL import Image
 from torch import Tensor
 
@@ -67,12 +68,11 @@ def rows(learned: Path, run: Path, photographs: int) -> list[list[Image.Image]]:
     experiment = from_json(read_json(run / "experiment.json"))
     data = open_data(experiment.data)
     refiner = learned_refiner(Context(experiment, Run(learned), data), "irn")
-    network, photos = refiner.network, data.train.photos
+    network = refiner.network
     if not isinstance(network, IRN):
         raise SystemExit(f"{learned} holds no IRN.")
     found = []
-    for number in range(photographs):
-        photo = photos[(2 * number + 1) * len(photos) // (2 * photographs)]
+    for photo in evenly(data.train.photos, photographs):
         image, cams = read_image(photo.path), read_maps(run / "maps", photo.id)
         size = scaled_size((image.shape[1], image.shape[2]), experiment.size, network.pyramid.cell)
         edges, field = network.look(resize(image, size)[None].float())

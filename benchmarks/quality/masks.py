@@ -10,8 +10,9 @@ runs.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -23,6 +24,13 @@ from tag2mask.report.sheet import sheet, write_jpeg
 from tag2mask.storage import read_json, read_labels
 
 SIDE = 160  # pixels of a picture
+T = TypeVar("T")
+
+
+def evenly(all_of_them: Sequence[T], count: int) -> Iterator[T]:
+    """Some of them, from the middles of as many equal parts."""
+    for number in range(count):
+        yield all_of_them[(2 * number + 1) * len(all_of_them) // (2 * count)]
 
 
 def rows(runs: list[Path], photographs: int) -> Iterator[list[UInt8[Tensor, "3 _ _"]]]:
@@ -31,8 +39,7 @@ def rows(runs: list[Path], photographs: int) -> Iterator[list[UInt8[Tensor, "3 _
     if data.truth is None:
         raise SystemExit(f"{runs[0]} has no true masks.")
     photos = [photo for photo in data.train.photos if photo.tags]
-    for number in range(photographs):
-        photo = photos[(2 * number + 1) * len(photos) // (2 * photographs)]
+    for photo in evenly(photos, photographs):
         image = read_image(photo.path)
         truth = data.truth.read(photo.id, (image.shape[1], image.shape[2])).truth
         masks = [read_labels(run / "masks" / f"{photo.id}.png") for run in runs]
