@@ -51,12 +51,13 @@ def truths(data: Data, photos: Sequence[Photo]) -> Iterator[tuple[Photo, Tensor]
             yield photo, data.truth.read(photo.id, image_size(photo.path)).truth
 
 
-def counted(run: Path) -> dict[str, Tensor]:
-    """Confusions of single photographs, N × L × L, of every stage of a run."""
+def counted(run: Path, wanted: Sequence[str]) -> dict[str, Tensor]:
+    """Confusions of single photographs, N × L × L, of those of the stages that a run has."""
     kept = run / "counted.safetensors"
-    predicted = (run / "predictions" / "stamp").is_file()
     found = read_tensors(kept) if kept.is_file() else {}
-    if found and ("network" in found or not predicted):
+    predicted = (run / "predictions" / "stamp").is_file()
+    missing = [s for s in wanted if s not in found and (s != "network" or predicted)]
+    if not missing:
         return found
     data = open_data(from_json(read_json(run / "experiment.json")).data)
     classes, train = len(data.train.classes), photographs(data, "train")
@@ -68,11 +69,12 @@ def counted(run: Path) -> dict[str, Tensor]:
     def stored(stage: str) -> Callable[[str], Tensor]:
         return lambda photo: read_labels(run / stage / f"{photo}.png")
 
-    if not found:
+    if any(stage.startswith("maps") for stage in missing):
         for name, level in zip(STAGES, _levels(run, data, train, classes), strict=False):
             found[name] = count(train, partial(_decided, run / "maps", level))
+    if "masks" in missing:
         found["masks"] = count(train, stored("masks"))
-    if predicted:
+    if "network" in missing:
         found["network"] = count(photographs(data, "test"), stored("predictions"))
     write_tensors(kept, found)
     return found
@@ -95,12 +97,14 @@ def cell(stage: str, runs: Sequence[Path], hosts: Sequence[Path]) -> str:
 
     Over the runs that have the stage on both sides; says so where those are fewer.
     """
-    both = [
-        pair for pair in zip(runs, hosts, strict=True) if all(stage in counted(r) for r in pair)
+    pairs = [
+        (counted(run, [stage]), counted(host, [stage]))
+        for run, host in zip(runs, hosts, strict=True)
     ]
+    both = [(a[stage].long(), b[stage].long()) for a, b in pairs if stage in a and stage in b]
     if not both:
         return "–"
-    ours = [counted(run)[stage].long() for run, _ in both]
+    ours = [a for a, _ in both]
     values = [100 * float(mean_iou(tables.sum(0, keepdim=True).double())) for tables in ours]
     text = f"{statistics.mean(values):.1f}"
     if len(values) > 1:
@@ -108,17 +112,18 @@ def cell(stage: str, runs: Sequence[Path], hosts: Sequence[Path]) -> str:
     if len(both) < len(runs):
         text += f", {len(both)} seed{'s' if len(both) > 1 else ''}"
     if runs != hosts:
-        theirs = [counted(run)[stage].long() for _, run in both]
-        found = paired_bootstrap(torch.stack(ours), torch.stack(theirs))
+        found = paired_bootstrap(torch.stack(ours), torch.stack([b for _, b in both]))
         shares = (found.difference, found.low, found.high)
         text += " ({:+.1f}: {:+.1f} … {:+.1f})".format(*(100 * share for share in shares))
     return text
 
 
-def table(folder: Path, host: str, rows: Sequence[str], seeds: Sequence[int]) -> str:
+def table(
+    folder: Path, host: str, rows: Sequence[str], seeds: Sequence[int], stages: Sequence[str]
+) -> str:
     """Markdown, data sets in blocks; only seeds that both sides have."""
-    lines = ["| data set | row | seeds | " + " | ".join(STAGES.values()) + " |"]
-    lines.append("|---|---|--:|" + "--:|" * len(STAGES))
+    lines = ["| data set | row | seeds | " + " | ".join(STAGES[s] for s in stages) + " |"]
+    lines.append("|---|---|--:|" + "--:|" * len(stages))
 
     def run(name: str, row: str, seed: int) -> Path:
         return folder / f"{name}-{row.replace(' ', '-')}-{seed}"
@@ -133,7 +138,7 @@ def table(folder: Path, host: str, rows: Sequence[str], seeds: Sequence[int]) ->
             if both:
                 runs = [run(name, row, seed) for seed in both]
                 hosts = [run(name, host, seed) for seed in both]
-                cells = [cell(stage, runs, hosts) for stage in STAGES]
+                cells = [cell(stage, runs, hosts) for stage in stages]
                 lines.append(f"| {' | '.join([name, row, str(len(both)), *cells])} |")
     return "\n".join(lines) + "\n"
 
@@ -145,10 +150,12 @@ def main() -> None:
     parser.add_argument("--host", default="cam")
     parser.add_argument("--rows", nargs="+", required=True)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--write", type=Path, help="Markdown file for the table")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    text = f"{table(given.folder, given.host, given.rows, given.seeds)}\n{machine()}\n"
+    shown = table(given.folder, given.host, given.rows, given.seeds, given.stages)
+    text = f"{shown}\n{machine()}\n"
     print(text)
     if given.write:
         write_text(given.write, text)
