@@ -221,7 +221,7 @@ def _score(
     scored = {name: InstanceScores(context.classes) for name in sources}
     folder = context.run.folder
     for photo in track(photos, "scores: instances", len(photos)):
-        true = _true(context, photo)
+        true = true_instances(context, photo)
         for name, one in scored.items():
             if name == "masks":
                 found = pseudo_instances(folder, photo)
@@ -231,7 +231,7 @@ def _score(
     return {name: one.to_json(context.data.train.classes) for name, one in scored.items()}
 
 
-def _true(context: Context, photo: Photo) -> Instances:
+def true_instances(context: Context, photo: Photo) -> Instances:
     """Objects that were told apart; else the components of the true mask."""
     size, data = image_size(photo.path), context.data
     if data.instances is not None:
