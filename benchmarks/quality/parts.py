@@ -1,6 +1,6 @@
 """What displacements add to instances: those of pseudo masks, against what merely hangs together.
 
-    python benchmarks/quality/parts.py runs/objects-chains/composed-cam,irn-* --near 1 2.5
+    python benchmarks/quality/parts.py runs/objects-chains/composed-cam,irn-* --near 0.02 0.06
 
 The runs are of `tag2mask fit --instances`. Masks, scores and truth are the same in all lines; what
 differs is how masks are parted: by displacements, with middles as wide as `--near` says, or into
@@ -20,7 +20,7 @@ from chains import PRECISION
 from table import machine, spread
 from torch import Tensor
 
-from tag2mask.affinity import IRN, ObjectWalk, peaks
+from tag2mask.affinity import IRN, InstanceOptions, ObjectWalk, peaks
 from tag2mask.data import Photo, open_data, read_image
 from tag2mask.evaluate import InstanceScores
 from tag2mask.experiment import from_json
@@ -80,7 +80,9 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="SET-ROW,WAY-SEED")
-    parser.add_argument("--near", nargs="+", type=float, default=[2.5], help="--instance.near")
+    parser.add_argument(
+        "--near", nargs="+", type=float, default=[InstanceOptions().near], help="--instance.near"
+    )
     given = parser.parse_args()
     torch.set_num_threads(1)
     groups: dict[str, list[Path]] = {}

@@ -189,7 +189,28 @@ def test_a_field_of_two_objects_parts_one_class(
     assert not none.any()
 
 
-@pytest.mark.parametrize("options", [{"near": 0.0}, {"share": 1.0}, {"share": -0.1}])
+@pytest.mark.parametrize("side", [16, 48])
+def test_middles_are_as_wide_as_a_share_of_the_grid_says(
+    network: IRN, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    """Two objects beside each other, every cell of which points a sixth of the side to its own."""
+    field = torch.zeros(2, side, side)
+    field[1, :, side // 2 :] = side / 6
+    field[1, :, : side // 2] = -side / 6
+    field[:, :, : side // 8] = field[:, :, -side // 8 :] = 0
+    edges = torch.full((1, side, side), 0.9)
+    monkeypatch.setattr(network, "look", lambda images: (edges, field[None]))
+    image = torch.zeros(3, 4 * side, 4 * side, dtype=torch.uint8)
+    labels = torch.full((4 * side, 4 * side), 2, dtype=torch.uint8)
+    cams = CamSet("a", torch.tensor([2]), torch.ones(1, 8, 8), (4 * side, 4 * side))
+    found = [
+        ObjectWalk(network, 4.0 * side, torch.zeros(2), InstanceOptions(near))(image, cams, labels)
+        for near in (0.1, 0.2)
+    ]
+    assert [len(ids.unique()) for ids in found] == [2, 1]
+
+
+@pytest.mark.parametrize("options", [{"near": 0.0}, {"near": 2.5}, {"share": 1.0}, {"share": -0.1}])
 def test_options_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"--instance\.near .* with --instance\.share"):
         InstanceOptions(**options)

@@ -16,7 +16,8 @@ mask, so that instances cover what the mask covers; the walked maps of a class o
 objects a pixel is (the code decides all at once, above a level of 0.25). The mean that is taken
 off is that of foreground cells, whose displacements cancel in every object if they point to its
 middle; the code takes all cells. Parts that are too small are left out, where the code keeps them
-with score 0; a class that is there keeps its largest part. Not mirrored at test.
+with score 0; a class that is there keeps its largest part. How wide middles are is a share of the
+grid and no number of cells, since small photographs have few of them. Not mirrored at test.
 """
 
 from __future__ import annotations
@@ -50,16 +51,18 @@ STEPS: Final = 300  # official code
 class InstanceOptions:
     """How objects of a class are told apart."""
 
-    near: float = 2.5
-    """Cells displaced by less than so many cells are the middle of an object (official code)."""
+    near: float = 0.02
+    """Cells displaced by less than this share of the longer side are the middle of an object
+    (official code: 2.5 cells, of the 125 that a photograph of 500 pixels has)."""
     share: float = 0.01
     """Parts below this share of the photograph are no instance (official code)."""
 
     def __post_init__(self) -> None:
-        if not self.near > 0 or not 0 <= self.share < 1:
+        if not 0 < self.near < 1 or not 0 <= self.share < 1:
             raise InputError(
                 f"--instance.near {self.near} with --instance.share {self.share} came; expected a "
-                "number of cells above 0, and a share from 0 to below 1."
+                "share of the longer side above 0 and below 1, and one of the area from 0 to below "
+                "1."
             )
 
 
@@ -100,6 +103,9 @@ def objects(field: Float[Tensor, "2 h w"], near: float) -> Int64[Tensor, "h w"]:
 
     Middles are what touches at the sides among cells with |D| < near. Cells that settle in none are
     together one more object.
+
+    Args:
+        near: cells.
     """
     middles = label((field.norm(dim=0) < near).cpu().numpy(), background=0, connectivity=1)
     row, column = settled(field).round().long().cpu().numpy()
@@ -156,7 +162,8 @@ class ObjectWalk:
         if not present(labels.cpu()):
             return torch.zeros_like(labels)
         edges, field = self.network.look(seen(self.network, image, self.long_side))
-        found = objects(field[0] - self.mean.view(2, 1, 1), self.options.near)
+        near = self.options.near * max(field.shape[-2:])
+        found = objects(field[0] - self.mean.view(2, 1, 1), near)
         classes, walked = self.shares(cams, found, edges)
         return told_apart(labels.cpu(), classes, walked.cpu(), self.options.share)
 
