@@ -1,6 +1,6 @@
 """What displacements add to instances: those of pseudo masks, against what merely hangs together.
 
-    python benchmarks/quality/parts.py runs/objects-chains/composed-cam,irn-* --near 0.02 0.06
+    python benchmarks/quality/parts.py runs/objects-chains/composed-cam,irn-* --near 0.02 2.5
 
 The runs are of `tag2mask fit --instances`. Masks, scores and truth are the same in all lines; what
 differs is how masks are parted: by displacements, with middles as wide as `--near` says, or into

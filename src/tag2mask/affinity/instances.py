@@ -52,17 +52,16 @@ class InstanceOptions:
     """How objects of a class are told apart."""
 
     near: float = 0.02
-    """Cells displaced by less than this share of the longer side are the middle of an object
-    (official code: 2.5 cells, of the 125 that a photograph of 500 pixels has)."""
+    """Cells displaced by less are the middle of an object: below 1 a share of the longer side, from
+    1 on cells (official code: 2.5 of them, of the 125 that a photograph of 500 pixels has)."""
     share: float = 0.01
     """Parts below this share of the photograph are no instance (official code)."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.near < 1 or not 0 <= self.share < 1:
+        if not self.near > 0 or not 0 <= self.share < 1:
             raise InputError(
-                f"--instance.near {self.near} with --instance.share {self.share} came; expected a "
-                "share of the longer side above 0 and below 1, and one of the area from 0 to below "
-                "1."
+                f"--instance.near {self.near} with --instance.share {self.share} came; expected "
+                "more than 0, and a share from 0 to below 1."
             )
 
 
@@ -162,7 +161,7 @@ class ObjectWalk:
         if not present(labels.cpu()):
             return torch.zeros_like(labels)
         edges, field = self.network.look(seen(self.network, image, self.long_side))
-        near = self.options.near * max(field.shape[-2:])
+        near = self.options.near * (max(field.shape[-2:]) if self.options.near < 1 else 1)
         found = objects(field[0] - self.mean.view(2, 1, 1), near)
         classes, walked = self.shares(cams, found, edges)
         return told_apart(labels.cpu(), classes, walked.cpu(), self.options.share)
