@@ -5,7 +5,7 @@
 RUN is a run of `tag2mask fit` with maps, LEARNED the folder that holds its `irn` (the run itself,
 or what `refiners.py` keeps). Displacements are shown by colour, the hue for where they point to and
 the strength for how far; the mean of the photograph is taken away. `--objects` shows objects in
-place of maps: the pseudo mask's, the instance network's, the true ones.
+place of maps: the pseudo mask's and the true ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor
 from tag2mask.affinity import IRN
 from tag2mask.data import open_data, read_image
 from tag2mask.experiment import from_json
-from tag2mask.instances import OBJECTS, PREDICTIONS, true_instances
+from tag2mask.instances import true_instances
 from tag2mask.learned import learned_refiner
 from tag2mask.mapping import read_maps
 from tag2mask.nn.runs import unpack
@@ -33,11 +33,10 @@ from tag2mask.report.overlay import overlay
 from tag2mask.report.sheet import sheet, write_jpeg
 from tag2mask.runs import Run
 from tag2mask.stages import Context
-from tag2mask.storage import read_instances, read_json, read_labels
+from tag2mask.storage import read_json, read_labels
 from tag2mask.types import Instances
 
 SIDE = 160  # pixels of a picture
-SURE = 0.5  # score of a detector's object that is shown
 
 
 def wheel(field: Float[Tensor, "2 h w"]) -> UInt8[Tensor, "3 h w"]:
@@ -55,17 +54,11 @@ def grey(values: Float[Tensor, "h w"]) -> UInt8[Tensor, "3 h w"]:
     return (255 * (1 - values.clamp(0, 1))).byte().expand(3, -1, -1)
 
 
-def numbers(objects: Instances, least: float = 0.0) -> UInt8[Tensor, "H W"]:
-    """The number of the object of every pixel, the surer one's where two overlap; 0 is none.
-
-    Args:
-        least: objects with a lower score are left out.
-    """
+def numbers(objects: Instances) -> UInt8[Tensor, "H W"]:
+    """The number of the object of every pixel; 0 is none."""
     result = torch.zeros(objects.size, dtype=torch.uint8)
-    for number in objects.scores.argsort().tolist():
-        if objects.scores[number] >= least:
-            inside = torch.from_numpy(unpack(objects.runs[number], objects.size))
-            result[inside] = number + 1
+    for number, runs in enumerate(objects.runs, start=1):
+        result[torch.from_numpy(unpack(runs, objects.size))] = number
     return result
 
 
@@ -89,9 +82,7 @@ def rows(
         shown = [image, grey(edges[0]), wheel(field[0])]
         if objects:
             ids = read_labels(run / "instances" / f"{photo.id}.png")
-            sure = read_instances(run / PREDICTIONS / OBJECTS / f"{photo.id}.json")
-            drawn = numbers(true_instances(context, photo))
-            shown += [overlay(image, one) for one in (ids, numbers(sure, SURE), drawn)]
+            shown += [overlay(image, ids), overlay(image, numbers(true_instances(context, photo)))]
         else:
             after = refiner(image, cams).maps.amax(dim=0)
             shown += [grey(cams.maps.amax(dim=0)), grey(after)]

@@ -4,7 +4,7 @@
 
 The runs are of `tag2mask fit --instances`. Masks, scores and truth are the same in all lines; what
 differs is how masks are parted: by displacements, with middles as wide as `--near` says, or into
-connected components, whatever IRN says. Instances of parted masks are not the network's.
+connected components, whatever IRN says. The last line is an oracle: components of the true masks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from chains import PRECISION
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from tag2mask.affinity import IRN, InstanceOptions, ObjectWalk, peaks
 from tag2mask.data import Photo, open_data, read_image
-from tag2mask.evaluate import InstanceScores
+from tag2mask.evaluate import InstanceScores, component_instances
 from tag2mask.experiment import from_json
 from tag2mask.instances import taught_by, true_instances
 from tag2mask.learned import trained_affinity
@@ -33,6 +33,7 @@ from tag2mask.runs import Run
 from tag2mask.stages import Context, usable
 from tag2mask.storage import read_json, read_labels
 
+ORACLE: Final = "components of the true masks (oracle)"
 Divide = Callable[[Photo, Tensor], Tensor]  # labels of a photograph → the instance of every pixel
 
 
@@ -65,7 +66,7 @@ def measure(run: Path, near: list[float]) -> dict[str, dict[str, Any]]:
     e = from_json(read_json(run / "experiment.json"))
     context = Context(e, Run(run), open_data(e.data))
     divided = ways(context, near)
-    scored = {way: InstanceScores(context.classes) for way in divided}
+    scored = {way: InstanceScores(context.classes) for way in (*divided, ORACLE)}
     photos = usable(context, context.data.train)
     for photo in track(photos, run.name, len(photos)):
         truth, labels = true_instances(context, photo), read_labels(run / f"masks/{photo.id}.png")
@@ -73,6 +74,9 @@ def measure(run: Path, near: list[float]) -> dict[str, dict[str, Any]]:
         for way, divide in divided.items():
             found = numbered_instances(photo.id, labels, divide(photo, labels))
             scored[way].add(replace(found, scores=peaks(cams, found)), truth)
+        if context.data.truth is not None:
+            mask = context.data.truth.read(photo.id, truth.size).truth
+            scored[ORACLE].add(component_instances(photo.id, mask), truth)
     return {way: one.to_json(context.data.train.classes) for way, one in scored.items()}
 
 

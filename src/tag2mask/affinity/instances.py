@@ -16,8 +16,9 @@ mask, so that instances cover what the mask covers; the walked maps of a class o
 objects a pixel is (the code decides all at once, above a level of 0.25). The mean that is taken
 off is that of foreground cells, whose displacements cancel in every object if they point to its
 middle; the code takes all cells. Parts that are too small are left out, where the code keeps them
-with score 0; a class that is there keeps its largest part. How wide middles are is a share of the
-grid and no number of cells, since small photographs have few of them. Not mirrored at test.
+with score 0; a class that is there keeps its largest part. How wide middles are is by default a
+share of the grid and no number of cells, since small photographs have few of them. Not mirrored at
+test.
 """
 
 from __future__ import annotations
