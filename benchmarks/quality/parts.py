@@ -27,14 +27,15 @@ from tag2mask.experiment import from_json
 from tag2mask.instances import taught_by, true_instances
 from tag2mask.learned import trained_affinity
 from tag2mask.mapping import read_refined, reader
-from tag2mask.nn.parts import large_parts, numbered_instances
+from tag2mask.nn.parts import numbered_instances
 from tag2mask.progress import track
 from tag2mask.runs import Run
 from tag2mask.stages import Context, usable
 from tag2mask.storage import read_json, read_labels
+from tag2mask.types import Instances
 
 ORACLE: Final = "components of the true masks (oracle)"
-Divide = Callable[[Photo, Tensor], Tensor]  # labels of a photograph → the instance of every pixel
+Divide = Callable[[Photo, Tensor], Instances]  # of a photograph and the labels of its mask
 
 
 def ways(context: Context, near: list[float]) -> dict[str, Divide]:
@@ -43,19 +44,20 @@ def ways(context: Context, near: list[float]) -> dict[str, Divide]:
     network, source = trained_affinity(context, "irn"), taught_by(e)
     if not isinstance(network, IRN):
         raise SystemExit(f"{folder} holds no IRN.")
-    mean, read = (
-        torch.tensor(read_json(folder / "instances/displacement.json")["mean"]),
-        reader(source),
-    )
+    mean = torch.tensor(read_json(folder / "instances/displacement.json")["mean"])
+    read = reader(source)
 
     def displaced(width: float) -> Divide:
         walk = ObjectWalk(network, float(e.size), mean, replace(e.instance, near=width))
-        return lambda photo, labels: walk(
-            read_image(photo.path), read(folder / source, photo.id), labels
-        )
 
-    def connected(_: Photo, labels: Tensor) -> Tensor:
-        return large_parts(labels, torch.zeros_like(labels, dtype=torch.int64), e.instance.share)
+        def divide(photo: Photo, labels: Tensor) -> Instances:
+            ids = walk(read_image(photo.path), read(folder / source, photo.id), labels)
+            return numbered_instances(photo.id, labels, ids)
+
+        return divide
+
+    def connected(photo: Photo, labels: Tensor) -> Instances:
+        return component_instances(photo.id, labels, e.instance.share)
 
     by = {f"displacements, near {width:g}": displaced(width) for width in near}
     return {"connected components": connected, **by}
@@ -72,7 +74,7 @@ def measure(run: Path, near: list[float]) -> dict[str, dict[str, Any]]:
         truth, labels = true_instances(context, photo), read_labels(run / f"masks/{photo.id}.png")
         cams = read_refined(run / "refined", photo.id)
         for way, divide in divided.items():
-            found = numbered_instances(photo.id, labels, divide(photo, labels))
+            found = divide(photo, labels)
             scored[way].add(replace(found, scores=peaks(cams, found)), truth)
         if context.data.truth is not None:
             mask = context.data.truth.read(photo.id, truth.size).truth
