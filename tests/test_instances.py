@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +20,15 @@ from pycocotools import mask as coco_mask
 
 from tag2mask import cli, instances, pipeline
 from tag2mask.affinity import InstanceOptions, IRNOptions
-from tag2mask.data import DataOptions, image_size
+from tag2mask.data import DataOptions, image_size, read_image
 from tag2mask.errors import InputError
 from tag2mask.experiment import Experiment, from_json, to_json
 from tag2mask.mapping import read_refined
+from tag2mask.nn.parts import numbered
 from tag2mask.nn.runs import unpack
+from tag2mask.report import object_colours, overlay
 from tag2mask.segment import DetectorOptions
-from tag2mask.storage import read_instances, read_json, read_labels, write_instances
+from tag2mask.storage import read_instances, read_json, read_labels, write_instances, write_picture
 from tag2mask.train import TrainOptions
 from tag2mask.types import Instances
 
@@ -130,6 +133,28 @@ def test_scores_are_those_of_the_loop(finished: Path, drawn: Path) -> None:
         values.append(voc(found, true, 0.25))
     assert told["train"]["masks"]["ap"]["0.25"] == pytest.approx(np.mean(values), abs=1e-6)
     assert told["train"]["masks"]["images"] == 6
+
+
+def test_the_page_shows_objects_and_every_training(
+    finished: Path, drawn: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "mine")
+    pipeline.fit(experiment(drawn), tmp_path / "mine")
+    page = (tmp_path / "mine" / "report" / "index.html").read_text(encoding="utf-8")
+    charts = re.findall(r"Training, ([a-z -]+)", page)
+    assert list(dict.fromkeys(charts)) == ["classifier", "irn", "network", "instance network"]
+    stored = re.search(r'id="data"[^>]*>(.*?)</script>', page, re.DOTALL)
+    assert stored is not None
+    for photo in json.loads(stored[1])["photos"]:
+        found = {name: told["count"] for name, told in photo["objects"].items()}
+        numbers = read_labels(drawn / "truth" / f"{photo['id']}.png")
+        assert found.pop("truth") == len(set(numbers.unique().tolist()) - {0, 255})
+        table = read_instances(finished / "instance-predictions/objects" / f"{photo['id']}.json")
+        assert found.pop("network") == int((table.scores >= 0.5).sum())
+        if photo["split"] == "train":
+            parts = read_labels(finished / "instances" / f"{photo['id']}.png")
+            assert found.pop("pseudo mask") == int(parts.max())
+        assert found == {}
 
 
 def test_nothing_is_done_again(finished: Path, drawn: Path, ran: list[str]) -> None:
@@ -283,6 +308,29 @@ def test_predict_writes_objects(finished: Path, drawn: Path, tmp_path: Path) -> 
     (tmp_path / "out" / "objects" / "stamp").write_text("another")
     with pytest.raises(SystemExit):
         cli.main([*words, "--instances"])
+
+
+def test_predict_draws_the_sure_objects(
+    finished: Path, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tag2mask.predicting.SURE", 0.0)
+    name, out = ids(drawn)[0], tmp_path / "out"
+    words = ["predict", str(finished), str(drawn / "photos"), "--out", str(out), "--overlay"]
+    cli.main([*words, "--instances"])
+    made = {path: path.stat().st_mtime_ns for path in (out / "object-overlays").iterdir()}
+    assert len(made) == 8
+    found = read_instances(out / "objects" / f"{name}.json")
+    assert len(found) > 0
+    numbers, classes = numbered(found)
+    photo = read_image(drawn / "photos" / f"{name}.png")
+    expected = overlay(photo, numbers, colours=object_colours(classes))
+    write_picture(tmp_path / "expected.jpg", expected)
+    shown = out / "object-overlays" / f"{name}.jpg"
+    assert shown.read_bytes() == (tmp_path / "expected.jpg").read_bytes()
+    shown.unlink()
+    cli.main([*words, "--instances"])
+    again = {path: path.stat().st_mtime_ns for path in (out / "object-overlays").iterdir()}
+    assert {path.stem for path in made if made[path] != again[path]} == {name}
 
 
 def test_predict_says_that_there_is_no_instance_network(

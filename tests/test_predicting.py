@@ -105,7 +105,7 @@ def test_overlays_of_large_photographs_are_small_enough_to_look_at() -> None:
     labels = torch.zeros(1000, 4000, dtype=torch.uint8)
     labels[:, 2000:] = 1
     image = torch.zeros(3, 1000, 4000, dtype=torch.uint8)
-    seen = predicting.looked_at(image, predicting.PseudoMask("a", labels))
+    seen = predicting.looked_at(image, labels)
     assert seen.shape == (3, 400, 1600)
     assert seen[:, :, :790].sum() == 0
     assert (seen[0, :, 820:] > 50).all()

@@ -24,16 +24,16 @@ from torch import Tensor
 from tag2mask.affinity import IRN
 from tag2mask.data import open_data, read_image
 from tag2mask.experiment import from_json
-from tag2mask.instances import true_instances
+from tag2mask.instances import pseudo_instances, true_instances
 from tag2mask.learned import learned_refiner
 from tag2mask.mapping import read_maps
-from tag2mask.nn.runs import unpack
+from tag2mask.nn.parts import numbered
 from tag2mask.nn.views import resize, scaled_size
-from tag2mask.report.overlay import overlay
+from tag2mask.report.overlay import object_colours, overlay
 from tag2mask.report.sheet import sheet, write_jpeg
 from tag2mask.runs import Run
 from tag2mask.stages import Context
-from tag2mask.storage import read_json, read_labels
+from tag2mask.storage import read_json
 from tag2mask.types import Instances
 
 SIDE = 160  # pixels of a picture
@@ -54,12 +54,10 @@ def grey(values: Float[Tensor, "h w"]) -> UInt8[Tensor, "3 h w"]:
     return (255 * (1 - values.clamp(0, 1))).byte().expand(3, -1, -1)
 
 
-def numbers(objects: Instances) -> UInt8[Tensor, "H W"]:
-    """The number of the object of every pixel; 0 is none."""
-    result = torch.zeros(objects.size, dtype=torch.uint8)
-    for number, runs in enumerate(objects.runs, start=1):
-        result[torch.from_numpy(unpack(runs, objects.size))] = number
-    return result
+def told_apart(image: UInt8[Tensor, "3 H W"], found: Instances) -> UInt8[Tensor, "3 H W"]:
+    """Objects on their photograph, a shade of their class's colour each."""
+    ids, classes = numbered(found)
+    return overlay(image, ids, colours=object_colours(classes))
 
 
 @torch.no_grad()
@@ -81,8 +79,8 @@ def rows(
         edges, field = network.look(resize(image, size)[None].float())
         shown = [image, grey(edges[0]), wheel(field[0])]
         if objects:
-            ids = read_labels(run / "instances" / f"{photo.id}.png")
-            shown += [overlay(image, ids), overlay(image, numbers(true_instances(context, photo)))]
+            pair = pseudo_instances(run, photo), true_instances(context, photo)
+            shown += [told_apart(image, one) for one in pair]
         else:
             after = refiner(image, cams).maps.amax(dim=0)
             shown += [grey(cams.maps.amax(dim=0)), grey(after)]

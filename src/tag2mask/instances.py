@@ -104,6 +104,11 @@ def pseudo_instances(run: Path, photo: Photo) -> Instances:
     return replace(found, scores=peaks(read_refined(run / "refined", photo.id), found))
 
 
+def predicted_instances(run: Path, photo: Photo) -> Instances:
+    """What the instance network found in a photograph."""
+    return read_instances(_record(run / PREDICTIONS / OBJECTS, photo))
+
+
 def _file(photo: Photo) -> str:
     return f"{photo.id}{photo.path.suffix}"
 
@@ -200,7 +205,7 @@ def instance_scores(context: Context, predicted: bool) -> dict[str, Any]:
     if data.test is not None and predicted:
         parts.append(("test", data.test))
     for split, collection in parts:
-        photos = [p for p in usable(context, collection) if _has_truth(context, p)]
+        photos = [p for p in usable(context, collection) if has_truth(context, p)]
         sources = ["masks"] if split == "train" else []
         sources += ["network"] if predicted else []
         if photos and sources:
@@ -210,7 +215,8 @@ def instance_scores(context: Context, predicted: bool) -> dict[str, Any]:
     return result
 
 
-def _has_truth(context: Context, photo: Photo) -> bool:
+def has_truth(context: Context, photo: Photo) -> bool:
+    """Whether the objects of a photograph are known; components of its true mask will do."""
     known = context.data.truth if context.data.instances is None else context.data.instances
     return known is not None and photo.id in known
 
@@ -226,7 +232,7 @@ def _score(
             if name == "masks":
                 found = pseudo_instances(folder, photo)
             else:
-                found = read_instances(_record(folder / PREDICTIONS / OBJECTS, photo))
+                found = predicted_instances(folder, photo)
             one.add(found, true)
     return {name: one.to_json(context.data.train.classes) for name, one in scored.items()}
 

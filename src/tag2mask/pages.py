@@ -13,24 +13,27 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from tag2mask import instances
+from tag2mask.affinity import LEARNED
 from tag2mask.data import Photo, read_image
 from tag2mask.evaluate import confusion, scores
-from tag2mask.experiment import method_name
+from tag2mask.experiment import Experiment, method_name
 from tag2mask.mapping import read_refined
+from tag2mask.nn.parts import sure
 from tag2mask.progress import track
-from tag2mask.report import MOST, PSEUDO, GalleryItem, PageContent, headline, write_page
+from tag2mask.report import MOST, PSEUDO, SURE, GalleryItem, PageContent, headline, write_page
 from tag2mask.runs import Stage
 from tag2mask.stages import Context, supervision, usable
 from tag2mask.storage import read_json, read_labels
+from tag2mask.types import Instances
 
 HELD_OUT: Final = 3  # one of so many photographs of a page is held out, where there are such
-TRAININGS: Final = ("classifier", "network")
 
 
 def tell(context: Context, stage: Stage) -> None:
     """Write the page people look at."""
     e, folder = context.experiment, context.run.folder
-    logs = {name: folder / name / "log.jsonl" for name in TRAININGS}
+    logs = {name.replace("-", " "): folder / name / "log.jsonl" for name in _trainings(e)}
     told, quality = read_json(folder / "scores.json"), read_quality(folder)
     photos, shown = photographs(context), choice(context)
     level = folder / "masks" / "level.json"
@@ -55,6 +58,13 @@ def tell(context: Context, stage: Stage) -> None:
         photographs=len(photos),
     )
     write_page(content, stage.folder / "index.html")
+
+
+def _trainings(experiment: Experiment) -> list[str]:
+    """The stages that learn, in their order; a run need not have all of them."""
+    own = [name for name in experiment.refiners if name in LEARNED]
+    last = [instances.NETWORK] if experiment.instances else []
+    return ["first", "classifier", *own, "network", *last]
 
 
 def read_quality(folder: Path) -> dict[str, Any]:
@@ -143,8 +153,21 @@ def item(context: Context, photo: Photo, split: str, judged: dict[str, Any]) -> 
     doubts = tuple(judged.get("doubts", ()))
     maps = _maps(context, photo, split)
     return GalleryItem(
-        photo.id, split, photo.tags, image, maps, found, iou, numbers, doubts, note
+        photo.id, split, photo.tags, image, maps, found, iou, numbers, doubts, note,
+        _objects(context, photo, split),
     )  # fmt: skip
+
+
+def _objects(context: Context, photo: Photo, split: str) -> dict[str, Instances]:
+    """Objects of a photograph by who told them apart, those that there are."""
+    if not context.experiment.instances:
+        return {}
+    found = {"network": sure(instances.predicted_instances(context.run.folder, photo), SURE)}
+    if split == "train":
+        found[PSEUDO] = instances.pseudo_instances(context.run.folder, photo)
+    if instances.has_truth(context, photo):
+        found["truth"] = instances.true_instances(context, photo)
+    return found
 
 
 def _maps(context: Context, photo: Photo, split: str) -> tuple[tuple[int, Tensor], ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from jaxtyping import UInt8
 from rich.console import Console
 from torch import Tensor
@@ -24,11 +25,13 @@ from tag2mask.evaluate import mask_boxes
 from tag2mask.evaluate.components import SHARE
 from tag2mask.experiment import Experiment, from_json
 from tag2mask.export import write_coco_boxes
+from tag2mask.nn.parts import numbered, sure
 from tag2mask.progress import track
-from tag2mask.report import overlay, thumbnail, thumbnail_labels
+from tag2mask.report import SURE, object_colours, overlay, thumbnail, thumbnail_labels
 from tag2mask.runs import Run, existing_run, stamp_of
 from tag2mask.stages import Pictured, load_network, segmented, segmenting_stage
 from tag2mask.storage import (
+    read_instances,
     read_json,
     read_labels,
     write_instances,
@@ -38,11 +41,12 @@ from tag2mask.storage import (
     write_text,
 )
 from tag2mask.train import prefetch
-from tag2mask.types import Boxes, PseudoMask, Size
+from tag2mask.types import Boxes, Size
 
 STAMP_FILE: Final = "predict.json"
 BOX_FILE: Final = "boxes.json"
 OVERLAYS: Final = "overlays"
+OBJECT_OVERLAYS: Final = "object-overlays"
 OVERLAY_SIDE: Final = 1600  # pixels of an overlay's longer side at most: a picture to look at
 PICTURES: Final = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm"}
 WINDOW: Final = 128  # photographs among which those of one size are found
@@ -61,7 +65,7 @@ class PredictOptions:
     """Folder for the palette PNGs; the same command goes on where it stopped."""
     overlay: bool = False
     """Write overlays/*.jpg too: the photographs, at most 1600 pixels wide or high, with their
-    masks in colour and a contour around them."""
+    masks in colour and a contour around them; with --instances object-overlays/*.jpg as well."""
     skip_bad: bool = False
     """Leave out, and count, photographs that cannot be read."""
     boxes: bool = False
@@ -109,6 +113,8 @@ def predict(options: PredictOptions) -> None:
     if options.instances:
         count = _write_instances(options, run, experiment, classes, photos)
         written = options.out / instances.TABLE
+        if options.overlay:
+            _draw_objects(options.out, photos)
         console.print(f"{count} objects in {written}", highlight=False, soft_wrap=True)
 
 
@@ -121,7 +127,7 @@ def _write_instances(
 ) -> int:
     """Objects of photographs that have none yet, then the table of all; how many there are."""
     folder = options.out / instances.OBJECTS
-    todo = [photo for photo in photos if not _is_newer(folder / f"{photo.id}.json", photo)]
+    todo = [photo for photo in photos if not _is_newer(folder / f"{photo.id}.json", photo.path)]
     if todo:
         network = instances.load_detector(experiment, run, len(classes))
         windows = (todo[start : start + WINDOW] for start in range(0, len(todo), WINDOW))
@@ -132,8 +138,20 @@ def _write_instances(
     return instances.gather(options.out, classes, photos)
 
 
-def _is_newer(path: Path, photo: Photo) -> bool:
-    return path.is_file() and path.stat().st_mtime >= photo.path.stat().st_mtime
+def _draw_objects(out: Path, photos: Sequence[Photo]) -> None:
+    """Draw the sure objects of every photograph, a shade each; what is drawn is not drawn again."""
+    found = {photo.id: out / instances.OBJECTS / f"{photo.id}.json" for photo in photos}
+    files = {photo.id: overlay_file(out, photo.id, OBJECT_OVERLAYS) for photo in photos}
+    todo = [p for p in photos if not _is_newer(files[p.id], found[p.id])]
+    images = prefetch(lambda number: read_image(todo[number].path), 0, len(todo))
+    stream = track(images, "object overlays", len(photos), len(photos) - len(todo))
+    for photo, image in zip(todo, stream, strict=True):
+        ids, classes = numbered(sure(read_instances(found[photo.id]), SURE))
+        write_picture(files[photo.id], looked_at(image, ids, object_colours(classes)))
+
+
+def _is_newer(path: Path, source: Path) -> bool:
+    return path.is_file() and path.stat().st_mtime >= source.stat().st_mtime
 
 
 def _claim_objects(options: PredictOptions) -> None:
@@ -272,7 +290,7 @@ def _write_masks(
     done = len(photos) - len(todo)
     for image, mask in track(segmented(experiment, network, pictured), "masks", len(photos), done):
         if options.overlay:
-            write_picture(overlay_file(options.out, mask.id), looked_at(image, mask))
+            write_picture(overlay_file(options.out, mask.id), looked_at(image, mask.labels))
         write_labels(options.out / f"{mask.id}.png", mask.labels)
     return bad
 
@@ -314,20 +332,23 @@ def _is_done(options: PredictOptions, photo: Photo) -> bool:
     wanted = [options.out / f"{photo.id}.png"]
     if options.overlay:
         wanted.append(overlay_file(options.out, photo.id))
-    return photo.path.exists() and all(_is_newer(path, photo) for path in wanted)
+    return photo.path.exists() and all(_is_newer(path, photo.path) for path in wanted)
 
 
-def overlay_file(out: Path, photo: str) -> Path:
+def overlay_file(out: Path, photo: str, folder: str = OVERLAYS) -> Path:
     """Where the overlay of a photograph is."""
-    return out / OVERLAYS / f"{photo}.jpg"
+    return out / folder / f"{photo}.jpg"
 
 
-def looked_at(image: UInt8[Tensor, "3 H W"], mask: PseudoMask) -> UInt8[Tensor, "3 h w"]:
+def looked_at(
+    image: UInt8[Tensor, "3 H W"],
+    labels: UInt8[Tensor, "H W"],
+    colours: UInt8[np.ndarray, "_ 3"] | None = None,
+) -> UInt8[Tensor, "3 h w"]:
     """The overlay, of a size for looking at."""
-    small, labels = image, mask.labels
     if max(labels.shape) > OVERLAY_SIDE:
-        small, labels = thumbnail(image, OVERLAY_SIDE), thumbnail_labels(labels, OVERLAY_SIDE)
-    return overlay(small, labels)
+        image, labels = thumbnail(image, OVERLAY_SIDE), thumbnail_labels(labels, OVERLAY_SIDE)
+    return overlay(image, labels, colours=colours)
 
 
 def _write_boxes(options: PredictOptions, classes: Sequence[str], photos: Sequence[Photo]) -> int:

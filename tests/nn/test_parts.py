@@ -10,8 +10,9 @@ from hypothesis.extra import numpy as arrays
 from oracles.instances import large_parts as looped
 from pycocotools import mask as coco_mask
 
-from tag2mask.nn.parts import large_parts, numbered_instances
+from tag2mask.nn.parts import large_parts, numbered, numbered_instances, sure
 from tag2mask.nn.runs import pack, unpack
+from tag2mask.types import Instances
 
 MASKS = arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 
@@ -34,6 +35,35 @@ def test_parts_of_single_labels_are_the_loop_s(seed: int) -> None:
     masks = [unpack(runs, found.size) for runs in found.runs]
     parts = [frozenset(zip(*np.nonzero(mask), strict=True)) for mask in masks]
     assert set(parts) == {frozenset(part) for _, part in expected}
+
+
+SURENESS = st.sampled_from((0.2, 0.6, 0.9))
+
+
+@given(st.lists(st.tuples(arrays.arrays(bool, (4, 5)), SURENESS), max_size=5))
+def test_the_surest_object_lies_on_top(drawn: list[tuple[np.ndarray, float]]) -> None:
+    scores = torch.tensor([score for _, score in drawn], dtype=torch.float64)
+    labels = torch.arange(len(drawn)) + 7
+    runs = tuple(pack(mask) for mask, _ in drawn)
+    found = Instances("a", labels, runs, scores, (4, 5))
+    ids, classes = numbered(found)
+    for row in range(4):
+        for column in range(5):
+            over = [n for n, (mask, _) in enumerate(drawn) if mask[row, column]]
+            top = max(over, key=lambda n: (drawn[n][1], -n), default=None)
+            number = int(ids[row, column])
+            assert (classes[number - 1] if number else None) == (None if top is None else top + 7)
+    kept = sure(found, 0.6)
+    assert kept.classes.tolist() == [n + 7 for n, (_, score) in enumerate(drawn) if score >= 0.6]
+    assert kept.runs == tuple(runs[n] for n, (_, score) in enumerate(drawn) if score >= 0.6)
+
+
+def test_more_objects_than_a_byte_numbers() -> None:
+    runs = (pack(np.ones((1, 2), dtype=bool)),) * 300
+    scores = torch.linspace(0, 1, 300, dtype=torch.float64)
+    ids, classes = numbered(Instances("a", torch.arange(300), runs, scores, (1, 2)))
+    assert ids.tolist() == [[1, 1]]
+    assert classes == tuple(range(299, 45, -1))
 
 
 def test_nothing_there() -> None:

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import base64
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as some
 
+from tag2mask.nn.runs import pack
+from tag2mask.report import object_colours
 from tag2mask.report.gallery import MAPS, GalleryItem, examples, gallery_data, runs, shrink_map
+from tag2mask.types import Instances
 
 
 def unrun(packed: bytes) -> list[int]:
@@ -64,6 +68,21 @@ def test_photographs_without_maps_or_decisions_have_none() -> None:
     assert data["columns"] == data["numbers"] == []
     assert data["photos"][0]["maps"] is None
     assert data["photos"][0]["size"] == [30, 40]
+
+
+def test_objects_keep_their_number_and_colour() -> None:
+    image = torch.zeros(3, 4, 6, dtype=torch.uint8)
+    masks = np.zeros((2, 4, 6), dtype=bool)
+    masks[0, :2], masks[1, 1:] = True, True
+    scores = torch.tensor([0.5, 0.75], dtype=torch.float64)
+    found = Instances(
+        "one", torch.tensor([3, 3]), tuple(pack(mask) for mask in masks), scores, (4, 6)
+    )
+    item = GalleryItem("one", "train", (3,), image, objects={"truth": found})
+    packed = gallery_data([item], 1, ["x"] * 3, ["truth"], {})["photos"][0]["objects"]["truth"]
+    assert packed["count"] == 2
+    assert packed["colours"] == object_colours([3, 3]).tolist()
+    assert unrun(base64.b64decode(packed["runs"])) == [2] * 6 + [1] * 18
 
 
 def test_items_are_asked_for_one_by_one() -> None:

@@ -11,8 +11,9 @@ import torch
 from oracles.chromium import Browser, found
 
 from tag2mask.evaluate import Curve, curve_counts
-from tag2mask.report import GalleryItem, Headline, PageContent, write_page
-from tag2mask.types import CamSet
+from tag2mask.nn.runs import pack
+from tag2mask.report import GalleryItem, Headline, PageContent, object_colours, write_page
+from tag2mask.types import CamSet, Instances
 
 pytestmark = pytest.mark.skipif(
     found() is None, reason="no Chromium or Chrome is installed (Debian: apt install chromium)"
@@ -35,6 +36,11 @@ def drawn(number: int) -> tuple[GalleryItem, CamSet]:
     enlarged = torch.nn.functional.interpolate(maps[None], (48, 64), mode="bilinear")[0]
     best, winner = enlarged.max(dim=0)
     pseudo = cams.classes.byte()[winner] * (best > LEVEL)
+    halves = torch.zeros(2, 48, 64, dtype=torch.bool)
+    halves[0, :, :32], halves[1, :, 32:] = True, True
+    runs = tuple(pack(half.numpy()) for half in halves)
+    scores = torch.tensor([0.9, 0.8], dtype=torch.float64)
+    objects = Instances(f"p{number}", torch.tensor([1, 1]), runs, scores, (48, 64))
     item = GalleryItem(
         f"p{number}",
         "train" if number % 4 else "test",
@@ -45,6 +51,7 @@ def drawn(number: int) -> tuple[GalleryItem, CamSet]:
         {"pseudo mask": number / COUNT},
         {"estimate": ((7 * number) % COUNT) / COUNT, "score": number / COUNT},
         ("it looks odd",) if number % 5 == 0 else (),
+        objects={"truth": objects},
     )
     return item, cams
 
@@ -115,6 +122,21 @@ def test_the_slider_changes_pixels_and_as_decided_brings_them_back(browser: Brow
     browser.run("document.getElementById('reset').click()")
     browser.settle()
     assert browser.run(PIXELS) == before
+
+
+def test_objects_stand_below_who_told_them_apart(browser: Browser) -> None:
+    column = f"{FIRST}.querySelector('.column')"
+    parts = f"[...{column}.children].map(f => f.textContent)"
+    assert browser.run(parts) == ["truth", "true objects: 2"]
+    pixels = (
+        f"(() => {{ const c = {column}.querySelector('[data-objects] canvas').getContext('2d');"
+        "const row = c.getImageData(0, 20, 64, 1).data;"
+        "return [10, 31, 32, 50].map(x => [...row.slice(4 * x, 4 * x + 3)]) })()"
+    )
+    left, before, after, right = browser.run(pixels)
+    assert before == after == [255, 255, 255]
+    for shown, colour in zip((left, right), object_colours([1, 1])[1:].tolist(), strict=True):
+        assert shown == pytest.approx(colour, abs=2)  # browsers keep colours times opacity
 
 
 @pytest.mark.parametrize("level", [0, 43, 71])

@@ -11,6 +11,7 @@ from tag2mask.report.overlay import (
     encode,
     heat,
     heat_table,
+    object_colours,
     overlay,
     thumbnail,
     thumbnail_labels,
@@ -46,6 +47,29 @@ def test_colours_are_those_of_voc_and_background_is_untouched() -> None:
     painted = overlay(image, labels, opacity=1.0)
     assert painted[:, 4, 4].tolist() == voc_palette()[15].tolist() == [192, 128, 128]
     assert torch.equal(painted[:, labels == 0], image[:, labels == 0])
+
+
+def test_objects_of_a_class_have_shades_of_its_colour() -> None:
+    colours = object_colours([15, 2, 15]).astype(int)
+    assert colours[0].tolist() == [0, 0, 0]
+    assert colours[1].tolist() == voc_palette()[15].tolist()
+    assert colours[2].tolist() == voc_palette()[2].tolist()
+    nearer = (255 - colours[3]) / (255 - colours[1])  # to white, alike in every channel
+    assert np.ptp(nearer) < 0.01
+    assert 0.3 < nearer.mean() < 0.6
+    assert len({tuple(row) for row in object_colours([1] * 4).tolist()}) == 5
+
+
+def test_objects_that_touch_are_parted_by_a_line() -> None:
+    image = photo(9, 12)
+    ids = torch.zeros(9, 12, dtype=torch.uint8)
+    ids[2:7, 1:6], ids[2:7, 6:11] = 1, 2
+    painted = overlay(image, ids, opacity=1.0, colours=object_colours([15, 15]))
+    assert painted[:, 4, 3].tolist() == object_colours([15, 15])[1].tolist()
+    assert painted[:, 4, 8].tolist() == object_colours([15, 15])[2].tolist()
+    assert painted[:, 4, 5].min() > 240
+    assert painted[:, 4, 6].min() > 240
+    assert torch.equal(painted[:, ids == 0], image[:, ids == 0])
 
 
 def test_unknown_is_grey_and_striped() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from jaxtyping import Int64, UInt8
 from skimage.measure import label
 from torch import Tensor
 
-from tag2mask.nn.runs import pack
+from tag2mask.nn.runs import pack, unpack
 from tag2mask.types import BACKGROUND, UNKNOWN, Instances
 
 MOST: Final = 254  # numbers of parts fit into a byte beside none and unknown
@@ -62,6 +63,28 @@ def numbered_instances(
     runs = tuple(pack(mask.numpy()) for mask in masks)
     size = (labels.shape[0], labels.shape[1])
     return Instances(photo, classes, runs, torch.ones(len(masks), dtype=torch.float64), size)
+
+
+def numbered(found: Instances) -> tuple[UInt8[Tensor, "H W"], tuple[int, ...]]:
+    """The number of the object on top at every pixel, and the class of each object.
+
+    The surest is 1 and lies on top; 0 is none. Of more than fit into a byte the surest are taken.
+    """
+    surest = torch.argsort(found.scores, descending=True, stable=True)[:MOST]
+    ids = torch.zeros(found.size, dtype=torch.uint8)
+    for number, place in reversed(list(enumerate(surest.tolist(), start=1))):
+        ids[torch.from_numpy(unpack(found.runs[place], found.size))] = number
+    return ids, tuple(found.classes[surest].tolist())
+
+
+def sure(found: Instances, least: float) -> Instances:
+    """The objects with a score of at least so much."""
+    kept = torch.nonzero(found.scores >= least)[:, 0].tolist()
+    runs = tuple(found.runs[number] for number in kept)
+    crowds = tuple(found.crowds[number] for number in kept) if found.crowds else ()
+    return replace(
+        found, classes=found.classes[kept], runs=runs, scores=found.scores[kept], crowds=crowds
+    )
 
 
 def _first(parts: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:

@@ -13,11 +13,25 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from tag2mask.report.overlay import encode, heat_table, thumbnail, thumbnail_labels
+from tag2mask.nn.parts import numbered
+from tag2mask.report.overlay import (
+    encode,
+    heat_table,
+    object_colours,
+    thumbnail,
+    thumbnail_labels,
+)
 from tag2mask.storage import voc_palette
+from tag2mask.types import Instances
 
 PSEUDO: Final = "pseudo mask"  # the decision that the level decides again
 DECISIONS: Final = (PSEUDO, "network", "truth")
+SURE: Final = 0.5  # score of the network's objects that are shown
+OBJECTS: Final = {  # what they are called below their picture, by who decided
+    PSEUDO: "objects of the mask",
+    "network": f"objects by the instance network, score ≥ {SURE}",
+    "truth": "true objects",
+}
 MAPS: Final = 4  # strongest maps kept of one photograph
 MOST: Final = 1000  # photographs in one page
 
@@ -34,6 +48,7 @@ class GalleryItem:
         numbers: what the gallery shows and sorts by, in 0 … 1.
         doubts: why a person should look, a phrase each.
         note: one line beside the name.
+        objects: told apart, by who decided.
     """
 
     id: str
@@ -46,6 +61,7 @@ class GalleryItem:
     numbers: Mapping[str, float] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
     note: str = ""
+    objects: Mapping[str, Instances] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +113,15 @@ def _packed(item: GalleryItem, kept: Detail) -> dict[str, Any]:
         "numbers": {name: round(value, 4) for name, value in item.numbers.items()},
         "doubts": list(item.doubts),
         "note": item.note,
+        "objects": {name: _pack_objects(o, kept.labels) for name, o in item.objects.items()},
     }
+
+
+def _pack_objects(found: Instances, side: int) -> dict[str, Any]:
+    """Objects as numbered pixels, a colour each."""
+    ids, classes = numbered(found)
+    small = _text(runs(thumbnail_labels(ids, side)))
+    return {"runs": small, "count": len(found), "colours": object_colours(classes).tolist()}
 
 
 def _pack_maps(
@@ -162,6 +186,7 @@ def gallery_data(
         "maps": any(photo["maps"] for photo in photos),
         "photos": photos,
         "examples": examples(photos),
+        "objects": OBJECTS,
     }
 
 

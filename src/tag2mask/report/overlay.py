@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import Counter
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import numpy as np
@@ -21,6 +23,7 @@ Format = Literal["webp", "jpeg", "png"]
 HATCH: Final = (96, 208)  # grey values of the two stripes over unknown pixels
 HATCH_PERIOD: Final = 8  # pixels from one dark stripe to the next
 CONTOUR_OPACITY: Final = 0.9
+SHADES: Final = (0.0, 0.55, 0.25, 0.75)  # of white in the colours of a class's objects, in turn
 # Dark to bright, so that more evidence is lighter in grey prints and to colour-blind eyes too.
 HEAT_STOPS: Final = (
     (18, 16, 42), (58, 24, 102), (112, 30, 126), (168, 42, 118),
@@ -29,7 +32,10 @@ HEAT_STOPS: Final = (
 
 
 def overlay(
-    image: UInt8[Tensor, "3 H W"], labels: UInt8[Tensor, "H W"], opacity: float = 0.55
+    image: UInt8[Tensor, "3 H W"],
+    labels: UInt8[Tensor, "H W"],
+    opacity: float = 0.55,
+    colours: UInt8[np.ndarray, "_ 3"] | None = None,
 ) -> UInt8[Tensor, "3 H W"]:
     """The photograph with its labels in VOC colours.
 
@@ -38,15 +44,32 @@ def overlay(
 
     Args:
         opacity: 0 shows the photograph alone, 1 the colours alone.
+        colours: of the labels, where they are not VOC's: those of `object_colours`.
     """
-    palette = torch.from_numpy(voc_palette().astype(np.float32))
-    colours = palette[labels.long()].permute(2, 0, 1)
-    colours = torch.where(labels == UNKNOWN, _hatch(labels.shape), colours)
+    known = voc_palette()
+    if colours is not None:
+        known[: len(colours)] = colours
+    paint = torch.from_numpy(known.astype(np.float32))[labels.long()].permute(2, 0, 1)
+    paint = torch.where(labels == UNKNOWN, _hatch(labels.shape), paint)
     photo = image.float()
-    painted = torch.lerp(photo, colours, opacity)
+    painted = torch.lerp(photo, paint, opacity)
     line = _contour(labels) & (labels != BACKGROUND) & (labels != UNKNOWN)
     painted = torch.where(line, torch.lerp(painted, torch.tensor(255.0), CONTOUR_OPACITY), painted)
     return torch.where(labels == BACKGROUND, photo, painted).round().byte()
+
+
+def object_colours(classes: Sequence[int]) -> UInt8[np.ndarray, "_ 3"]:
+    """Colours of objects 0 … n, 0 being none: their class's, whitened in turn.
+
+    Args:
+        classes: label (1 … C) of each object.
+    """
+    colours = voc_palette()[[0, *classes]].astype(np.float32)
+    before = Counter[int]()
+    for number, label in enumerate(classes, start=1):
+        colours[number] += (255 - colours[number]) * SHADES[before[label] % len(SHADES)]
+        before[label] += 1
+    return colours.round().astype(np.uint8)
 
 
 def heat(

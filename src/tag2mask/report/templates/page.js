@@ -155,7 +155,7 @@ function meanIou(truth, labels) {
 
 // --- pictures --------------------------------------------------------------------------------
 
-function paintLabels(canvas, labels, [height, width]) {
+function paintLabels(canvas, labels, [height, width], colours = page.colours) {
   canvas.width = width;
   canvas.height = height;
   const context = canvas.getContext("2d"), picture = context.createImageData(width, height);
@@ -163,7 +163,7 @@ function paintLabels(canvas, labels, [height, width]) {
     for (let x = 0; x < width; x += 1, i += 1) {
       const label = labels[i];
       if (label === 0) continue;
-      let [red, green, blue] = page.colours[label] ?? [128, 128, 128], opacity = PAINT;
+      let [red, green, blue] = colours[label] ?? [128, 128, 128], opacity = PAINT;
       if (label === UNKNOWN) red = green = blue = (x + y) % 8 < 4 ? 96 : 208;
       else if ((x && labels[i - 1] !== label) || (x + 1 < width && labels[i + 1] !== label)
         || (y && labels[i - width] !== label) || (y + 1 < height && labels[i + width] !== label)) {
@@ -188,7 +188,8 @@ function paintMap(canvas, map, [height, width]) {
 }
 
 function picture(photo, alt, caption, paint) {
-  const frame = element("div", { class: "frame" }, element("img", { src: photo.photo, alt, decoding: "async" }));
+  const [height, width] = photo.size; // so that its place is known before it is decoded
+  const frame = element("div", { class: "frame" }, element("img", { src: photo.photo, alt, width, height, decoding: "async" }));
   if (paint) {
     const canvas = element("canvas", { "aria-hidden": "true" });
     paint(canvas);
@@ -219,6 +220,16 @@ function decision(photo, name) {
   return made;
 }
 
+// Who decided, and below it the objects told apart by the same.
+function column(photo, name) {
+  const objects = photo.objects[name];
+  if (!objects) return decision(photo, name);
+  const told = picture(photo, `Objects of ${photo.id}: ${name}`, `${page.objects[name]}: ${objects.count}`, (canvas) =>
+    paintLabels(canvas, unrun(objects.runs, photo.size), photo.size, objects.colours));
+  told.dataset.objects = name;
+  return element("div", { class: "column" }, decision(photo, name), told);
+}
+
 function chip(label) {
   const [red, green, blue] = page.colours[label], name = page.classes[label - 1];
   const swatch = element("span", { class: "swatch" });
@@ -246,7 +257,7 @@ function fill(card, photo) {
     });
     strip.append(maps);
   } else if (page.maps) strip.append(element("p", { class: "absent", text: "no maps" }));
-  strip.append(...page.columns.map((name) => decision(photo, name)));
+  strip.append(...page.columns.map((name) => column(photo, name)));
   const doubts = photo.doubts.length
     ? element("p", { class: "doubts", title: photo.doubts.join("; "), text: `Doubtful: ${photo.doubts.slice(0, 2).join("; ")}.` }) : null;
   card.replaceChildren(...[head, doubts, strip].filter(Boolean));
@@ -368,8 +379,14 @@ function visit(photo) {
   if (byId("doubtful")) byId("doubtful").checked = false;
   choose();
   photo.card.setAttribute("tabindex", "-1");
-  photo.card.scrollIntoView({ block: "start" });
+  bring(photo.card, 12);
   photo.card.focus({ preventScroll: true });
+}
+
+// Cards above grow when they are filled: what is wanted is brought back for a few frames.
+function bring(card, frames) {
+  card.scrollIntoView({ block: "start" });
+  if (frames) requestAnimationFrame(() => bring(card, frames - 1));
 }
 
 if (byId("list")) {
