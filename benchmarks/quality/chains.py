@@ -73,11 +73,12 @@ class Chain:
         ]
         begin(self.folder, stages, read_json(self.run / "identity.json"))
 
-    def finish(self, until: Until, instances: int) -> None:
+    def finish(self, until: Until, instances: int, steps: int) -> None:
         """Go on with it.
 
         Args:
             instances: steps of the instance network; 0 leaves instances out.
+            steps: of the segmentation network; 0 for as many as the run has.
         """
         self.begin()
         e: Experiment = from_json(read_json(self.run / "experiment.json"))
@@ -85,6 +86,8 @@ class Chain:
         e = replace(e, refine=self.way, psa=PSAOptions(), irn=IRNOptions())
         if not trains_network(e):
             e = replace(e, second_network="masks")
+        if steps:
+            e = replace(e, network=replace(e.network, steps=steps))
         if instances:
             training = TrainOptions(steps=instances, batch=4, zoom=(0.75, 1.5))
             e = replace(e, instances=True, instance_network=training)
@@ -150,6 +153,7 @@ def main() -> None:
     parser.add_argument("--until", choices=UNTIL, default="scores", help="where runs stop")
     parser.add_argument("--remember", action="store_true", help="frozen layers, once for all ways")
     parser.add_argument("--instances", type=int, default=0, help="steps of the instance network")
+    parser.add_argument("--steps", type=int, default=0, help="of the network, if not the run's")
     parser.add_argument("--out", type=Path, default=Path("runs/chains"))
     parser.add_argument("--no-run", action="store_true", help="only print what is there")
     parser.add_argument("--write", type=Path, help="Markdown file for the table")
@@ -160,7 +164,7 @@ def main() -> None:
     if not planned:
         raise SystemExit(f"No run named SET-ROW-SEED in {', '.join(map(str, given.runs))}.")
     for chain in in_turn([] if given.no_run else planned, given.remember):
-        chain.finish(given.until, given.instances)
+        chain.finish(given.until, given.instances, given.steps)
     done = [chain for chain in planned if (chain.folder / "scores" / "stamp").is_file()]
     shown = objects if given.instances else table
     text = f"{shown(done)}\n{machine()}\n" if done else "nothing finished yet\n"

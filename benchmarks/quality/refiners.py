@@ -7,7 +7,8 @@ Each argument is a run of `tag2mask fit` with maps, tags and truth; runs whose n
 number at their end only are seeds of one row. Every way starts from the stored maps; what is
 learned (psa, irn) is learned from the maps of all photographs of the run, in a folder beside
 `--keep`. `--write FILE` writes the table as Markdown; what was measured is kept as JSON and not
-measured again.
+measured again. `--taught-by truth` lets what is learned learn from true masks (oracle): what is
+then still missing lies with the maps or the walk, not with what was learned from.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from tag2mask.data import open_data, read_image
 from tag2mask.evaluate import Curve, confusion, curve_counts, scores
 from tag2mask.experiment import Experiment, from_json
 from tag2mask.learned import affinity_options, learned_refiner, train_affinity
-from tag2mask.mapping import peaks, read_maps, refine_maps
+from tag2mask.mapping import peaks, read_maps, refine_maps, take_truth
 from tag2mask.masks import blind_level, threshold
 from tag2mask.refine import CRF, PAR, CRFOptions, Refiner, RegionVote
 from tag2mask.runs import Run
@@ -47,8 +48,12 @@ def refiner(name: str, maps: Sequence[CamSet]) -> Refiner:
     return PAR() if name == "par" else RegionVote()
 
 
-def learned(context: Context, way: str) -> Refiner:
-    """A learned refiner, trained on the maps of all photographs as the pipeline trains it."""
+def learned(context: Context, way: str, by_truth: bool) -> Refiner:
+    """A learned refiner, trained on the maps of all photographs as the pipeline trains it.
+
+    Args:
+        by_truth: trained on true masks instead.
+    """
     before, _, name = way.rpartition(",")
     source = "maps"
     for place, first in enumerate(filter(None, before.split(",")), start=1):
@@ -57,10 +62,13 @@ def learned(context: Context, way: str) -> Refiner:
             refine_maps(context, stage, first, source)
             stage.finish()
         source = stage.folder.name
-    labels = context.run.stage(f"{name}-labels", way=way)
-    trained = context.run.stage(name, way=way)
+    labels = context.run.stage(f"{name}-labels", way=way, by_truth=by_truth)
+    trained = context.run.stage(name, way=way, by_truth=by_truth)
     if not trained.done:
-        make_seeds(context, labels, source, affinity_options(context.experiment, name).seeds)
+        if by_truth:
+            take_truth(context, labels)
+        else:
+            make_seeds(context, labels, source, affinity_options(context.experiment, name).seeds)
         train_affinity(context, trained, name, labels.folder.name)
         trained.finish()
     return learned_refiner(context, name)
@@ -81,7 +89,9 @@ def stored(cams: CamSet) -> CamSet:
     return CamSet(cams.id, cams.classes, (cams.maps * 255).round() / 255, cams.size)
 
 
-def measure(run: Path, every: int, ways: Sequence[str], keep: Path) -> dict[str, dict[str, float]]:
+def measure(
+    run: Path, every: int, ways: Sequence[str], keep: Path, by_truth: bool
+) -> dict[str, dict[str, float]]:
     """Blind and oracle mIoU and seconds a photograph of every way, on part of a run."""
     experiment: Experiment = from_json(read_json(run / "experiment.json"))
     data = open_data(experiment.data)
@@ -103,7 +113,7 @@ def measure(run: Path, every: int, ways: Sequence[str], keep: Path) -> dict[str,
         before, _, last = way.rpartition(",")
         maps, seconds = reached[before]
         if way != "none":
-            follow = learned(context, way) if last in LEARNED else refiner(last, maps)
+            follow = learned(context, way, by_truth) if last in LEARNED else refiner(last, maps)
             started = time.process_time()
             maps = [stored(follow(i, m)) for i, m in zip(images, maps, strict=True)]
             seconds += (time.process_time() - started) / len(maps)
@@ -149,6 +159,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--every", type=int, default=1, help="every n-th photograph")
     parser.add_argument("--ways", nargs="+", default=WAYS, help="refiners, those in turn by commas")
+    parser.add_argument("--taught-by", choices=("maps", "truth"), default="maps")
     parser.add_argument("--keep", type=Path, default=Path("runs/refiners.json"))
     parser.add_argument("--write", type=Path, help="Markdown file for the table")
     given = parser.parse_args()
@@ -156,7 +167,9 @@ def main() -> None:
     measured = read_json(given.keep) if given.keep.is_file() else {}
     for run in given.runs:
         if run.name not in measured:
-            measured[run.name] = measure(run, given.every, given.ways, given.keep)
+            measured[run.name] = measure(
+                run, given.every, given.ways, given.keep, given.taught_by == "truth"
+            )
             write_json(given.keep, measured)
     text = f"{table(measured, given.ways)}\n{machine()}\n"
     print(text)
