@@ -5,7 +5,8 @@
 Reads runs that `table.py` made. Maps are decided at their own blind level and at the best one
 (oracle); behind every score stands the difference to the host, with the interval in which 95 % of
 the differences lie when photographs are drawn again (paired, all seeds together). Runs without a
-network leave its column empty. What was counted is kept beside the runs and not counted again.
+network leave its column empty. What was counted is kept beside the runs, and counted again only
+where the stage was done again.
 """
 
 from __future__ import annotations
@@ -35,6 +36,12 @@ STAGES: Final = {
     "masks": "pseudo masks, blind level",
     "network": "network, test",
 }
+FOLDERS: Final = {
+    "maps, oracle": "maps",
+    "maps, blind": "maps",
+    "masks": "masks",
+    "network": "predictions",
+}
 
 
 def photographs(data: Data, split: str) -> Sequence[Photo]:
@@ -54,9 +61,11 @@ def truths(data: Data, photos: Sequence[Photo]) -> Iterator[tuple[Photo, Tensor]
 def counted(run: Path, wanted: Sequence[str]) -> dict[str, Tensor]:
     """Confusions of single photographs, N × L × L, of those of the stages that a run has."""
     kept = run / "counted.safetensors"
-    found = read_tensors(kept) if kept.is_file() else {}
-    predicted = (run / "predictions" / "stamp").is_file()
-    missing = [s for s in wanted if s not in found and (s != "network" or predicted)]
+    before = read_tensors(kept) if kept.is_file() else {}
+    stamps = {stage: run / folder / "stamp" for stage, folder in FOLDERS.items()}
+    keys = {s: f"{s} {path.read_text('utf-8')}" for s, path in stamps.items() if path.is_file()}
+    found = {stage: before[key] for stage, key in keys.items() if key in before}
+    missing = [stage for stage in wanted if stage in keys and stage not in found]
     if not missing:
         return found
     data = open_data(from_json(read_json(run / "experiment.json")).data)
@@ -76,7 +85,7 @@ def counted(run: Path, wanted: Sequence[str]) -> dict[str, Tensor]:
         found["masks"] = count(train, stored("masks"))
     if "network" in missing:
         found["network"] = count(photographs(data, "test"), stored("predictions"))
-    write_tensors(kept, found)
+    write_tensors(kept, {keys[stage]: tables for stage, tables in found.items()})
     return found
 
 
