@@ -7,7 +7,7 @@ Each argument is a run of `tag2mask fit` with maps, tags and truth; runs whose n
 number at their end only are seeds of one row. Every way starts from the stored maps; what is
 learned (psa, irn) is learned from the maps of all photographs of the run, in a folder beside
 `--keep`. `--write FILE` writes the table as Markdown; what was measured is kept as JSON and not
-measured again. `--taught-by truth` lets what is learned learn from true masks (oracle): what is
+measured again. The way `irn@truth` (or `psa@truth`) is an oracle, taught by true masks: what is
 then still missing lies with the maps or the walk, not with what was learned from.
 """
 
@@ -39,6 +39,7 @@ from tag2mask.storage import read_json, write_json, write_text
 from tag2mask.types import CamSet, Confusion
 
 WAYS: Final = ("none", "par", "crf", "vote", "par,crf", "par,vote", "vote,crf", "par,vote,crf")
+BY_TRUTH: Final = "@truth"  # behind a learned refiner that true masks teach
 
 
 def refiner(name: str, maps: Sequence[CamSet]) -> Refiner:
@@ -48,13 +49,10 @@ def refiner(name: str, maps: Sequence[CamSet]) -> Refiner:
     return PAR() if name == "par" else RegionVote()
 
 
-def learned(context: Context, way: str, by_truth: bool) -> Refiner:
-    """A learned refiner, trained on the maps of all photographs as the pipeline trains it.
-
-    Args:
-        by_truth: trained on true masks instead.
-    """
-    before, _, name = way.rpartition(",")
+def learned(context: Context, way: str) -> Refiner:
+    """A learned refiner, taught as in the pipeline by the maps of all photographs, or by truth."""
+    before, _, last = way.rpartition(",")
+    name, by_truth = last.removesuffix(BY_TRUTH), last.endswith(BY_TRUTH)
     source = "maps"
     for place, first in enumerate(filter(None, before.split(",")), start=1):
         stage = context.run.stage(f"refined-{place}-{first}")
@@ -62,8 +60,8 @@ def learned(context: Context, way: str, by_truth: bool) -> Refiner:
             refine_maps(context, stage, first, source)
             stage.finish()
         source = stage.folder.name
-    labels = context.run.stage(f"{name}-labels", way=way, by_truth=by_truth)
-    trained = context.run.stage(name, way=way, by_truth=by_truth)
+    labels = context.run.stage(f"{name}-labels", way=way)
+    trained = context.run.stage(name, way=way)
     if not trained.done:
         if by_truth:
             take_truth(context, labels)
@@ -89,9 +87,7 @@ def stored(cams: CamSet) -> CamSet:
     return CamSet(cams.id, cams.classes, (cams.maps * 255).round() / 255, cams.size)
 
 
-def measure(
-    run: Path, every: int, ways: Sequence[str], keep: Path, by_truth: bool
-) -> dict[str, dict[str, float]]:
+def measure(run: Path, every: int, ways: Sequence[str], keep: Path) -> dict[str, dict[str, float]]:
     """Blind and oracle mIoU and seconds a photograph of every way, on part of a run."""
     experiment: Experiment = from_json(read_json(run / "experiment.json"))
     data = open_data(experiment.data)
@@ -113,7 +109,8 @@ def measure(
         before, _, last = way.rpartition(",")
         maps, seconds = reached[before]
         if way != "none":
-            follow = learned(context, way, by_truth) if last in LEARNED else refiner(last, maps)
+            learns = last.removesuffix(BY_TRUTH) in LEARNED
+            follow = learned(context, way) if learns else refiner(last, maps)
             started = time.process_time()
             maps = [stored(follow(i, m)) for i, m in zip(images, maps, strict=True)]
             seconds += (time.process_time() - started) / len(maps)
@@ -159,17 +156,15 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--every", type=int, default=1, help="every n-th photograph")
     parser.add_argument("--ways", nargs="+", default=WAYS, help="refiners, those in turn by commas")
-    parser.add_argument("--taught-by", choices=("maps", "truth"), default="maps")
     parser.add_argument("--keep", type=Path, default=Path("runs/refiners.json"))
     parser.add_argument("--write", type=Path, help="Markdown file for the table")
     given = parser.parse_args()
     torch.set_num_threads(1)
     measured = read_json(given.keep) if given.keep.is_file() else {}
     for run in given.runs:
-        if run.name not in measured:
-            measured[run.name] = measure(
-                run, given.every, given.ways, given.keep, given.taught_by == "truth"
-            )
+        known = measured.setdefault(run.name, {})
+        if not known.keys() >= set(given.ways):
+            known |= measure(run, given.every, given.ways, given.keep)
             write_json(given.keep, measured)
     text = f"{table(measured, given.ways)}\n{machine()}\n"
     print(text)
